@@ -1,0 +1,25 @@
+/** Makes the identifiers of the centre: receipt ids that sort by time, and secrets. */
+import { randomBytes } from 'node:crypto';
+import type { Instant } from './clock.ts';
+
+/** Random bytes; handed in so that a test can repeat a run. */
+export type Random = (size: number) => Uint8Array;
+
+export const systemRandom: Random = (size) => randomBytes(size);
+
+/** RFC 9562 UUID version 7: 48 bits of milliseconds, then random; sorts by the instant it was made. */
+export function receiptId(at: Instant, random: Random): string {
+  const bytes = new Uint8Array(16);
+  new DataView(bytes.buffer).setUint32(0, Math.floor(at / 0x10000));
+  new DataView(bytes.buffer).setUint16(4, at % 0x10000);
+  bytes.set(random(10), 6);
+  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
+  const hex = Buffer.from(bytes).toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** A secret of `bits` bits (at least 128), in base64url: for devices, sessions and private stores. */
+export function secret(random: Random, bits = 192): string {
+  return Buffer.from(random(Math.ceil(bits / 8))).toString('base64url');
+}

@@ -1,0 +1,76 @@
+/** Reads the settings from the environment, once and strictly; every fault is one sentence that names the setting. */
+import { z } from 'zod';
+import { CentreError } from './errors.ts';
+
+const port = (fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port number from 0 to 65535')
+    .transform(Number)
+    .refine((n) => n <= 65_535, 'must be a port number from 0 to 65535')
+    .default(fallback);
+
+const url = (protocols: readonly string[]) =>
+  z.string().refine((text) => {
+    return URL.canParse(text) && protocols.includes(new URL(text).protocol);
+  }, `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+
+const flag = z
+  .enum(['true', 'false', '1', '0'], 'must be true or false')
+  .transform((text) => text === 'true' || text === '1')
+  .default(false);
+
+const SETTINGS = z.object({
+  BIND: z.union([z.ipv4(), z.ipv6(), z.literal('localhost')], 'must be an IP address or localhost').default('127.0.0.1'),
+  HTTP_PORT: port(8080),
+  MQTT_PORT: port(1883),
+  MQTTS_PORT: port(8883),
+  SIP_PORT: port(5060),
+  SIPS_PORT: port(5061),
+  DATA_DIR: z.string().default('./var'),
+  CONFIG_DIR: z.string().default('./config'),
+  DATABASE_URL: url(['postgres:', 'postgresql:']).optional(),
+  REDIS_URL: url(['redis:', 'rediss:']).optional(),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'must be debug, info, warn, error or silent').default('info'),
+  PUBLIC_URL: url(['http:', 'https:']).optional(),
+  TRUST_PROXY: flag,
+  SMS_GATEWAY_URL: url(['http:', 'https:']).optional(),
+  SMS_GATEWAY_TOKEN: z.string().optional(),
+  TLS_CERT: z.string().optional(),
+  TLS_KEY: z.string().optional(),
+});
+
+/** The settings of one process; absent optional ones are undefined. */
+export type Settings = Readonly<z.infer<typeof SETTINGS>>;
+export const SETTING_NAMES: readonly string[] = Object.keys(SETTINGS.shape);
+
+/**
+ * Reads the settings out of `environment`; an empty value counts as unset.
+ * @throws CentreError settings-invalid, with one sentence for each wrong setting
+ */
+export function readSettings(environment: Readonly<Record<string, string | undefined>>): Settings {
+  const given = Object.fromEntries(
+    SETTING_NAMES.flatMap((name) => {
+      const value = environment[name];
+      return value === undefined || value === '' ? [] : [[name, value]];
+    }),
+  );
+  const read = SETTINGS.safeParse(given);
+  const faults = read.success
+    ? tlsFaults(read.data)
+    : read.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}${shown(issue.path[0])}.`);
+  if (!read.success || faults.length > 0) throw new CentreError('settings-invalid', faults.join('\n'));
+  return Object.freeze(read.data);
+
+  function shown(name: unknown): string {
+    // A URL or a token may hold a password: those are never repeated.
+    if (typeof name !== 'string' || /URL|TOKEN|KEY/.test(name)) return '';
+    return ` (it is "${given[name] ?? ''}")`;
+  }
+}
+
+function tlsFaults(settings: Settings): string[] {
+  if ((settings.TLS_CERT === undefined) === (settings.TLS_KEY === undefined)) return [];
+  const missing = settings.TLS_CERT === undefined ? 'TLS_CERT' : 'TLS_KEY';
+  return [`${missing} must be given too: TLS_CERT and TLS_KEY belong together.`];
+}
