@@ -74,7 +74,7 @@ function writtenError(error: unknown): WrittenError {
 export function createLog(level: LogLevel, destination?: { write(line: string): void }): Log {
   const options = {
     level,
-    base: undefined,
+    base: null,
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
