@@ -1,0 +1,32 @@
+/** Brings the schema forward at every start: forward only, each migration once, safe when several processes start at once. */
+import type pg from 'pg';
+import type { Log } from '../base/log.ts';
+import { main } from './migrations/0001-main.ts';
+
+/** In order, never edited once released: a mistake is mended by the next one. */
+const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [{ name: '0001-main', sql: main }];
+
+/** Any number that nothing else in the database uses: ASCII "migr". */
+const LOCK = 0x6d696772;
+
+/** Runs what has not been run, one transaction each, under an advisory lock that a second start waits for. */
+export async function migrate(pool: pg.Pool, log: Log): Promise<void> {
+  const client = await pool.connect();
+  try {
+    // Waiting for another start, or building an index over a large archive, may take longer than a query of the centre.
+    await client.query('set statement_timeout = 0; set lock_timeout = 0');
+    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query('create table if not exists migration (name text primary key, at timestamptz not null default now())');
+    const done = await client.query<{ name: string }>('select name from migration');
+    const names = new Set(done.rows.map((row) => row.name));
+    for (const { name, sql } of MIGRATIONS) {
+      if (names.has(name)) continue;
+      await client.query(`begin; ${sql}; insert into migration (name) values ('${name}'); commit`);
+      log.info('migration-run', { component: name });
+    }
+    await client.query('select pg_advisory_unlock($1)', [LOCK]);
+  } finally {
+    // Not back to the pool: this connection has other timeouts, and its end frees the lock whatever happened.
+    client.release(true);
+  }
+}

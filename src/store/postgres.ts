@@ -1,0 +1,60 @@
+/** Opens PostgreSQL: one pool with the timeouts of design § 2, kysely over it, and the error that says that the store is away. */
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { CentreError, systemCode } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Database } from './schema.ts';
+
+/** A stopped process must not hold the others (design § 2, One lock per alarm). */
+const TIMEOUTS = '-c lock_timeout=1000 -c statement_timeout=3000 -c idle_in_transaction_session_timeout=2000';
+
+/** Dates without a time (a resident's birthday) stay text: as instants they would move with the time zone. */
+const DATE_OID = 1082;
+pg.types.setTypeParser(DATE_OID, (text) => text);
+
+export interface Postgres {
+  readonly pool: pg.Pool;
+  readonly db: Kysely<Database>;
+  stop(): Promise<void>;
+}
+
+/** @param size how many connections at most; the private server takes 100 in all */
+export function openPostgres(url: string, log: Log, size = 16): Postgres {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: size,
+    options: TIMEOUTS,
+    connectionTimeoutMillis: 2000,
+    // Connections that PostgreSQL's end dropped without a word are found by the query that follows, not by a timer.
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    application_name: 'responssenter',
+  });
+  // Without a listener an idle connection that breaks would end the process.
+  pool.on('error', (error) => log.warn('database-connection-lost', { error }));
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  return {
+    pool,
+    db,
+    stop: () => db.destroy(),
+  };
+}
+
+/** SQLSTATE classes and driver codes of a store that is away, starting, stopping, full or out of connections. */
+const AWAY = /^(08|53|57P|58|25006$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
+/** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a joining that somebody else made first. */
+const CONFLICT = /^(40|55P03$|57014$)/;
+
+/** What a failed statement means for the one who asked. */
+export function storeFault(error: unknown): 'away' | 'conflict' | 'refused' {
+  if (error instanceof CentreError && error.kind === 'store') return 'away';
+  const code = systemCode(error);
+  if (code === null) return isConnectionLoss(error) ? 'away' : 'refused';
+  if (CONFLICT.test(code)) return 'conflict';
+  return AWAY.test(code) ? 'away' : 'refused';
+}
+
+/** The driver reports a connection that ended under a statement, or that could not be had in time, without a code. */
+function isConnectionLoss(error: unknown): boolean {
+  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(error.message);
+}
