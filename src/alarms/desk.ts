@@ -1,0 +1,79 @@
+/** The desk: the one door through which an alarm changes. Takes a command, lets the lifecycle decide, appends what it decided. */
+import type { Clock, Instant } from '../base/clock.ts';
+import { type Random, receiptId } from '../base/ids.ts';
+import type { Alarm } from './alarm.ts';
+import type { AlarmCommand, CommandContext, Refusal } from './command.ts';
+import type { TimelineEntry } from './event.ts';
+import { type Decision, decide } from './lifecycle.ts';
+import { type AlarmView, viewOf } from './view.ts';
+
+/** What one decision changes, written in one transaction with the outbox row. */
+export interface Change {
+  readonly alarm: Alarm;
+  readonly entries: readonly TimelineEntry[];
+  /** Set when an account's idempotency key must be remembered with its answer. */
+  readonly remember: { readonly account: string; readonly key: string; readonly answer: AlarmView } | null;
+  /** Until when a claim made by this change holds unless it is renewed. */
+  readonly leaseUntil: Instant;
+}
+
+/** What the desk needs of the store: load under the alarm's row lock, decide, append, commit; internal conflicts retried. */
+export interface AlarmStore {
+  /**
+   * Calls `work` with the alarm, its row locked (null: there is none), and writes what it returns; null writes nothing.
+   * `work` is pure and may be called again after a conflict.
+   * @throws CentreError store-away
+   */
+  change(number: string, work: (alarm: Alarm | null) => Change | null): Promise<void>;
+  /** The stored answer to an account's idempotency key; null when the key is new. */
+  answered(account: string, key: string): Promise<AlarmView | null>;
+}
+
+/** How long a claim outlives its operator's last sign of life (interfaces.md; practice: returned within 10 s). */
+export const CLAIM_LEASE_MS = 10_000;
+
+export type DeskAnswer = { readonly alarm: AlarmView } | Refusal | { readonly refused: 'unknown-alarm' };
+
+export interface DeskRequest extends CommandContext {
+  readonly number: string;
+  readonly command: AlarmCommand;
+  /** Unique per account; the same key again gets the stored answer. Null for the centre's own parts. */
+  readonly key: string | null;
+  /** What an alarm must be like for the caller to know of it (municipality, having been asked); absent: all. */
+  readonly visible?: (alarm: Alarm) => boolean;
+}
+
+export interface Desk {
+  /** Carries a command out, or says by name why not. @throws CentreError store-away */
+  order(request: DeskRequest): Promise<DeskAnswer>;
+}
+
+export function createDesk({ store, clock, random }: { store: AlarmStore; clock: Clock; random: Random }): Desk {
+  return {
+    async order(request) {
+      const account = request.actor.type === 'person' ? request.actor.account : null;
+      if (account !== null && request.key !== null) {
+        const before = await store.answered(account, request.key);
+        if (before !== null) return { alarm: before };
+      }
+      let answer: DeskAnswer = { refused: 'unknown-alarm' };
+      await store.change(request.number, (alarm) => {
+        if (alarm === null || request.visible?.(alarm) === false) {
+          answer = { refused: 'unknown-alarm' };
+          return null;
+        }
+        const now = clock.now();
+        const decision: Decision = decide(alarm, request.command, request, now, () => receiptId(now, random));
+        if ('refused' in decision) {
+          answer = decision;
+          return null;
+        }
+        const view = viewOf(decision.alarm);
+        answer = { alarm: view };
+        const remember = account === null || request.key === null ? null : { account, key: request.key, answer: view };
+        return { ...decision, remember, leaseUntil: now + CLAIM_LEASE_MS };
+      });
+      return answer;
+    },
+  };
+}
