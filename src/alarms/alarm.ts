@@ -126,6 +126,8 @@ export interface Alarm {
   readonly text: string | null;
   readonly restoredAt: Instant | null;
   readonly cancelledAt: Instant | null;
+  /** What the responder who was there reported; the case still has to be closed by an operator. */
+  readonly report: { readonly by: string; readonly at: Instant; readonly outcome: string } | null;
   /** The alarm of this household that was closed less than an hour before this one was opened. */
   readonly follows: string | null;
   readonly closed: { readonly at: Instant; readonly by: string; readonly outcome: string } | null;

@@ -12,7 +12,7 @@ export interface Change {
   readonly alarm: Alarm;
   readonly entries: readonly TimelineEntry[];
   /** Set when an account's idempotency key must be remembered with its answer. */
-  readonly remember: { readonly account: string; readonly key: string; readonly answer: AlarmView } | null;
+  readonly remember: (IdempotencyKey & { readonly answer: AlarmView }) | null;
   /** Until when a claim made by this change holds unless it is renewed. */
   readonly leaseUntil: Instant;
 }
@@ -20,13 +20,25 @@ export interface Change {
 /** What the desk needs of the store: load under the alarm's row lock, decide, append, commit; internal conflicts retried. */
 export interface AlarmStore {
   /**
-   * Calls `work` with the alarm, its row locked (null: there is none), and writes what it returns; null writes nothing.
+   * Calls `work` with the alarm, its row locked, and writes what it returns; null writes nothing.
    * `work` is pure and may be called again after a conflict.
+   * @param key an account's idempotency key, looked up under the same lock
+   * @returns the answer that was stored with that key, in which case `work` was not called; else null
    * @throws CentreError store-away
    */
-  change(number: string, work: (alarm: Alarm | null) => Change | null): Promise<void>;
-  /** The stored answer to an account's idempotency key; null when the key is new. */
-  answered(account: string, key: string): Promise<AlarmView | null>;
+  change(number: string, key: IdempotencyKey | null, work: (found: Found) => Change | null): Promise<AlarmView | null>;
+}
+
+export interface IdempotencyKey {
+  readonly account: string;
+  readonly key: string;
+}
+
+/** An alarm as it stands under its lock; `alarm` is null when there is none of that number. */
+export interface Found {
+  readonly alarm: Alarm | null;
+  /** Until when the claim's lease holds; null when nobody has claimed it. */
+  readonly leaseUntil: Instant | null;
 }
 
 /** How long a claim outlives its operator's last sign of life (interfaces.md; practice: returned within 10 s). */
@@ -51,29 +63,26 @@ export interface Desk {
 export function createDesk({ store, clock, random }: { store: AlarmStore; clock: Clock; random: Random }): Desk {
   return {
     async order(request) {
-      const account = request.actor.type === 'person' ? request.actor.account : null;
-      if (account !== null && request.key !== null) {
-        const before = await store.answered(account, request.key);
-        if (before !== null) return { alarm: before };
-      }
+      const { actor, command } = request;
+      const key = actor.type === 'person' && request.key !== null ? { account: actor.account, key: request.key } : null;
       let answer: DeskAnswer = { refused: 'unknown-alarm' };
-      await store.change(request.number, (alarm) => {
-        if (alarm === null || request.visible?.(alarm) === false) {
-          answer = { refused: 'unknown-alarm' };
-          return null;
-        }
+      const before = await store.change(request.number, key, ({ alarm, leaseUntil }) => {
+        answer = { refused: 'unknown-alarm' };
+        if (alarm === null || request.visible?.(alarm) === false) return null;
         const now = clock.now();
-        const decision: Decision = decide(alarm, request.command, request, now, () => receiptId(now, random));
+        // Renewed since the sweep looked: the operator is still there.
+        const renewed = command.command === 'lapse-claim' && leaseUntil !== null && leaseUntil > now;
+        const decision: Decision = renewed ? { refused: 'not-due' } : decide(alarm, command, request, now, () => receiptId(now, random));
         if ('refused' in decision) {
           answer = decision;
           return null;
         }
         const view = viewOf(decision.alarm);
         answer = { alarm: view };
-        const remember = account === null || request.key === null ? null : { account, key: request.key, answer: view };
+        const remember = key === null ? null : { ...key, answer: view };
         return { ...decision, remember, leaseUntil: now + CLAIM_LEASE_MS };
       });
-      return answer;
+      return before === null ? answer : { alarm: before };
     },
   };
 }

@@ -45,6 +45,7 @@ export interface AlarmView {
   readonly text: string | null;
   readonly restoredAt: string | null;
   readonly cancelledAt: string | null;
+  readonly report: { readonly by: string; readonly at: string; readonly outcome: string } | null;
   readonly follows: string | null;
   readonly unreadable: boolean;
   readonly unknownDevice: boolean;
@@ -93,6 +94,7 @@ export function viewOf(alarm: Alarm): AlarmView {
     text: alarm.text,
     restoredAt: isoOrNull(alarm.restoredAt),
     cancelledAt: isoOrNull(alarm.cancelledAt),
+    report: alarm.report === null ? null : { ...alarm.report, at: toIso(alarm.report.at) },
     follows: alarm.follows,
     unreadable: alarm.kind === 'unreadable',
     unknownDevice: alarm.household === null,
