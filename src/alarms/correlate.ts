@@ -85,7 +85,12 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
   return open(lane.lane);
 
   function joined(verdict: 'joined' | 'duplicate', alarm: Alarm, event: AlarmEvent, more: readonly AlarmEvent[] = []): Admission {
-    return { verdict, marks, decided: append(alarm.number, alarm, { events: [event, ...more], arms: {} }, CONTEXT, now), alarm: alarm.number };
+    return {
+      verdict,
+      marks,
+      decided: append(alarm.number, alarm, { events: [event, ...more], arms: {} }, CONTEXT, now),
+      alarm: alarm.number,
+    };
   }
 
   function attend(role: SignalRole, { openNeed, restorable }: Situation, about: SignalFacts): Admission {
@@ -106,7 +111,12 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
     const { priority, rule: priorityRule } = retriage(alarm.priority, alarm.lane, signal.meaning);
     const event: AlarmEvent = { event: 'repeated', ...facts, priority, priorityRule };
     const arms = repeatArms(alarm, now);
-    return { verdict: 'repeated', marks, decided: append(alarm.number, alarm, { events: [event], arms }, CONTEXT, now), alarm: alarm.number };
+    return {
+      verdict: 'repeated',
+      marks,
+      decided: append(alarm.number, alarm, { events: [event], arms }, CONTEXT, now),
+      alarm: alarm.number,
+    };
   }
 
   function open(into: Lane): Admission {

@@ -101,7 +101,8 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
         lastSignalVersion: version,
         cancelledAt: null,
         restoredAt: null,
-        attention: alarm.lane === 'technical' ? alarm.attention : { ...alarm.attention, sounds: alarm.claim === null ? 'everyone' : 'owner' },
+        attention:
+          alarm.lane === 'technical' ? alarm.attention : { ...alarm.attention, sounds: alarm.claim === null ? 'everyone' : 'owner' },
       };
     case 'duplicate-received':
       return { ...alarm, duplicateCount: alarm.duplicateCount + 1 };

@@ -113,5 +113,12 @@ export interface TimelineView extends Omit<TimelineEntry, 'at' | 'doneAt' | 'arm
 
 export function timelineViewOf(entry: TimelineEntry): TimelineView {
   const deadlines = Object.fromEntries(Object.entries(entry.arms).map(([what, at]) => [what, isoOrNull(at)]));
-  return { version: entry.version, at: toIso(entry.at), doneAt: isoOrNull(entry.doneAt), actor: entry.actor, event: entry.event, deadlines };
+  return {
+    version: entry.version,
+    at: toIso(entry.at),
+    doneAt: isoOrNull(entry.doneAt),
+    actor: entry.actor,
+    event: entry.event,
+    deadlines,
+  };
 }

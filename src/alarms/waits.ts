@@ -65,7 +65,11 @@ export function spanOf(alarm: Alarm, what: Wait): Milliseconds {
  * What must be armed and disarmed so that the alarm waits for what its phase waits for. A wait that still belongs
  * there keeps its instant; `explicit` ones were decided by the command and win.
  */
-export function rearm(after: Alarm, now: Instant, explicit: Readonly<Partial<Record<Wait, Instant | null>>>): Partial<Record<Wait, Instant | null>> {
+export function rearm(
+  after: Alarm,
+  now: Instant,
+  explicit: Readonly<Partial<Record<Wait, Instant | null>>>,
+): Partial<Record<Wait, Instant | null>> {
   if (after.closed !== null) return {};
   const arms: Partial<Record<Wait, Instant | null>> = { ...explicit };
   const allowed = ALLOWED[phaseOf(after)];

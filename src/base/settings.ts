@@ -11,9 +11,12 @@ const port = (fallback: number) =>
     .default(fallback);
 
 const url = (protocols: readonly string[]) =>
-  z.string().refine((text) => {
-    return URL.canParse(text) && protocols.includes(new URL(text).protocol);
-  }, `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+  z.string().refine(
+    (text) => {
+      return URL.canParse(text) && protocols.includes(new URL(text).protocol);
+    },
+    `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  );
 
 const flag = z
   .enum(['true', 'false', '1', '0'], 'must be true or false')

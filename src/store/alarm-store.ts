@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Alarm } from '../alarms/alarm.ts';
 import type { AlarmStore, Change, Found, IdempotencyKey } from '../alarms/desk.ts';
+import type { EventName } from '../alarms/event.ts';
 import type { AlarmView } from '../alarms/view.ts';
 import type { Instant } from '../base/clock.ts';
 import { writeAlarms } from './alarm-rows.ts';
@@ -67,13 +68,14 @@ async function changeOne(
 
 /** A new claim gets its lease in the same transaction; one that ended loses it. */
 async function keepLease(client: pg.ClientBase, { alarm, entries, leaseUntil }: Change): Promise<void> {
-  const began = entries.some(({ event }) => event.event === 'claimed' || event.event === 'taken-over');
-  if (alarm.claim !== null && began) {
+  const happened = (...names: EventName[]): boolean => entries.some(({ event }) => names.includes(event.event));
+  if (alarm.claim !== null && happened('claimed', 'taken-over')) {
     const text = `insert into claim_lease (alarm, account, until) values ($1, $2, $3)
       on conflict (alarm) do update set account = excluded.account, until = excluded.until`;
     await client.query(text, [alarm.number, alarm.claim.by, new Date(leaseUntil)]);
   }
-  if (alarm.claim === null || alarm.closed !== null) await client.query('delete from claim_lease where alarm = $1', [alarm.number]);
+  if (happened('released', 'claim-interrupted', 'snoozed', 'closed'))
+    await client.query('delete from claim_lease where alarm = $1', [alarm.number]);
 }
 
 /** Nobody is asked about what somebody else has taken: asks that were not sent yet are withdrawn with the event that ends them. */

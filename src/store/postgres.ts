@@ -42,8 +42,8 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
 
 /** SQLSTATE classes and driver codes of a store that is away, starting, stopping, full or out of connections. */
 const AWAY = /^(08|53|57P|58|25006$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
-/** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a joining that somebody else made first. */
-const CONFLICT = /^(40|55P03$|57014$)/;
+/** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a row that somebody else made first. */
+const CONFLICT = /^(40|55P03$|57014$|23505$)/;
 
 /** What a failed statement means for the one who asked. */
 export function storeFault(error: unknown): 'away' | 'conflict' | 'refused' {
@@ -56,5 +56,8 @@ export function storeFault(error: unknown): 'away' | 'conflict' | 'refused' {
 
 /** The driver reports a connection that ended under a statement, or that could not be had in time, without a code. */
 function isConnectionLoss(error: unknown): boolean {
-  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(error.message);
+  return (
+    error instanceof Error &&
+    /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(error.message)
+  );
 }

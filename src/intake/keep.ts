@@ -1,0 +1,154 @@
+/** Keeping signals: gathers those that arrive together into one transaction, and keeps a poisoned one as bytes. */
+import type { Admission, LadderFor, Situation } from '../alarms/correlate.ts';
+import { admit } from '../alarms/correlate.ts';
+import type { Signal } from '../alarms/signal.ts';
+import { storable } from '../base/bytes.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+
+/** What became of a kept signal. */
+export interface Receipt {
+  readonly verdict: Admission['verdict'];
+  /** The alarm that it opened, joined or repeated; null when it was only kept. */
+  readonly alarm: string | null;
+}
+
+/** Decides one signal in the situation that the store found under the locks. */
+export type Admit = (signal: Signal, situation: Situation, newNumber: () => string) => Admission;
+
+/** What keeping needs of the store. */
+export interface SignalStore {
+  /**
+   * Keeps the signals and what they cause in one transaction, under the locks of their joining keys; `admitOne` is
+   * called for each in order, and sees what the ones before it in the same batch did.
+   * @returns a receipt for each signal, in their order, after the commit
+   * @throws CentreError store-away; any other error when one of the signals cannot be processed or stored
+   */
+  keep(signals: readonly Signal[], admitOne: Admit): Promise<Receipt[]>;
+}
+
+/** Signals of one transaction: enough to make the commit cheap, few enough to keep its locks short. */
+const BATCH = 64;
+/** Transactions under way at the same time. */
+const LANES = 3;
+
+interface Waiting {
+  readonly signal: Signal;
+  readonly key: string;
+  readonly kept: (receipt: Receipt) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Takes signals one by one and answers each when it is durable. */
+export interface Keeper {
+  /** @throws CentreError store-away: nothing was kept, nothing may be acknowledged */
+  keep(signal: Signal): Promise<Receipt>;
+  /** How many signals wait for their commit. */
+  waiting(): number;
+}
+
+/**
+ * Signals that come while a transaction is under way wait for the next one and share its commit. Those of one joining
+ * key are never in two transactions at once: they would wait for each other's locks, and change order.
+ */
+export function createKeeper(options: {
+  readonly store: SignalStore;
+  readonly ladderFor: LadderFor;
+  readonly keyOf: (signal: Signal) => string;
+  readonly log: Log;
+}): Keeper {
+  const { store, ladderFor, keyOf, log } = options;
+  let queue: Waiting[] = [];
+  const underWay = new Set<string>();
+  let lanes = 0;
+  const admitOne: Admit = (signal, situation, newNumber) => admit(signal, situation, ladderFor, newNumber);
+
+  function next(): void {
+    while (lanes < LANES) {
+      const batch = take();
+      if (batch.length === 0) return;
+      lanes++;
+      void run(batch).finally(() => {
+        lanes--;
+        for (const { key } of batch) underWay.delete(key);
+        next();
+      });
+    }
+  }
+
+  /** The longest-waiting signals whose joining key is not under way; none overtakes an earlier one of its key. */
+  function take(): Waiting[] {
+    const batch: Waiting[] = [];
+    const left: Waiting[] = [];
+    const passedOver = new Set<string>();
+    for (const one of queue) {
+      if (batch.length < BATCH && !underWay.has(one.key) && !passedOver.has(one.key)) batch.push(one);
+      else {
+        left.push(one);
+        passedOver.add(one.key);
+      }
+    }
+    for (const { key } of batch) underWay.add(key);
+    queue = left;
+    return batch;
+  }
+
+  async function run(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const receipts = await store.keep(
+        batch.map(({ signal }) => signal),
+        admitOne,
+      );
+      batch.forEach((one, index) => settle(one, receipts[index]));
+    } catch (error) {
+      if (error instanceof CentreError || batch.length === 1) await alone(batch, error);
+      // One of them is poisoned: each gets its own transaction, so that it harms only itself.
+      else for (const one of batch) await run([one]);
+    }
+  }
+
+  /** A store that is away fails them all; else this one signal is the poison and is kept as bytes, no rules run. */
+  async function alone(batch: readonly Waiting[], error: unknown): Promise<void> {
+    const [one] = batch;
+    if (one === undefined || error instanceof CentreError) {
+      for (const { failed } of batch) failed(error);
+      return;
+    }
+    const { id, device, protocol } = one.signal;
+    log.error('signal-processing-failed', { signal: id, device, protocol, error });
+    try {
+      const [receipt] = await store.keep([asBytes(one.signal)], admitOne);
+      settle(one, receipt);
+    } catch (again) {
+      log.error('signal-not-kept', { signal: id, device, protocol, error: again });
+      one.failed(again);
+    }
+  }
+
+  function settle(one: Waiting, receipt: Receipt | undefined): void {
+    if (receipt === undefined) one.failed(new RangeError('the store gave no receipt'));
+    else one.kept(receipt);
+  }
+
+  return {
+    keep: (signal) =>
+      new Promise<Receipt>((kept, failed) => {
+        queue.push({ signal, key: keyOf(signal), kept, failed });
+        next();
+      }),
+    waiting: () => queue.length,
+  };
+}
+
+/** The signal as nothing but its bytes: what could not be processed must not be able to fail again. */
+function asBytes(signal: Signal): Signal {
+  return {
+    ...signal,
+    source: storable(signal.source),
+    device: storable(signal.device),
+    municipality: storable(signal.municipality),
+    messageId: null,
+    meaning: { role: 'unreadable', kind: 'unreadable', priority: 'urgent', trigger: '' },
+    marks: ['processing-failed'],
+  };
+}
