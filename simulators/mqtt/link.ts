@@ -17,8 +17,8 @@ export interface LinkTiming {
 export const LINK_TIMING: LinkTiming = { pubackWithin: 10_000, retryFrom: 1000, retryTo: 30_000, keepaliveSeconds: 30 };
 
 export interface LinkOptions {
-  /** `host:port`, asked anew for each connection. */
-  readonly address: () => string;
+  /** `host:port`, asked anew for each connection; null when nobody knows it (yet). */
+  readonly address: () => string | null;
   /** Also the persistent client id and user name, as the platform contract has it. */
   readonly serial: string;
   readonly password: string;
@@ -70,6 +70,7 @@ export class MqttLink {
     if (this.#client !== null || this.#cut || this.#stopped) return;
     const { address, serial, password, will, clock } = this.#options;
     const at = address();
+    if (at === null) return this.#later();
     const options: IClientOptions = {
       clientId: serial,
       username: serial,
@@ -152,6 +153,7 @@ export class MqttLink {
   #send(client: MqttClient, waiting: Waiting): void {
     waiting.attempts++;
     const dead = this.#options.clock.after(this.#timing.pubackWithin, () => {
+      if (this.#client !== client) return;
       this.#options.log.warn('puback-missing', { device: this.#options.serial, attempt: waiting.attempts });
       client.stream.destroy();
     });
@@ -172,6 +174,10 @@ export class MqttLink {
     // Its timers end, and its callbacks are told; what it kept is ours already.
     client.end(true);
     if (this.#stopped || this.#cut) return;
+    this.#later();
+  }
+
+  #later(): void {
     const { retryFrom, retryTo } = this.#timing;
     const wait = Math.min(retryTo, retryFrom * 2 ** Math.min(this.#failures++, 10));
     this.#retry = this.#options.clock.after(wait * this.#options.random.between(0.7, 1.3), () => this.start());

@@ -15,7 +15,7 @@ export interface MqttUnitOptions {
   /** Four digits. */
   readonly municipality: string;
   readonly password: string;
-  readonly address: () => string;
+  readonly address: () => string | null;
   /** Null for a device that sends no heartbeat of its own accord. */
   readonly heartbeatEvery: Milliseconds | null;
   /** After PUBACK: how long the device waits for its receipt before it says so in its log. */
@@ -33,6 +33,12 @@ interface Sent {
   readonly payload: Buffer;
 }
 
+interface AwaitedReceipt {
+  readonly id: string;
+  came: boolean;
+  wake: () => void;
+}
+
 export class MqttUnit {
   readonly serial: string;
   readonly clock: Clock;
@@ -46,11 +52,13 @@ export class MqttUnit {
   clockOff: Milliseconds = 0;
   readonly #options: MqttUnitOptions;
   readonly #base: string;
-  readonly #receipts = new Map<string, () => void>();
+  /** Whoever waits for a receipt; two may wait for the same id, when a message is sent twice. */
+  readonly #receipts = new Set<AwaitedReceipt>();
   readonly #run: string;
   #count = 0;
   #last: Sent | null = null;
   #heartbeat: Timer | null = null;
+  readonly #lies: SeededRandom;
   #stopped = false;
 
   constructor(options: MqttUnitOptions) {
@@ -63,6 +71,7 @@ export class MqttUnit {
     this.#base = `nj/v1/${municipality}/${serial}`;
     // Ids differ between two starts with the same seed, as those of a real device do.
     this.#run = Math.floor(clock.now() / 1000).toString(36);
+    this.#lies = random.fork('lies');
     this.link = new MqttLink({
       address: options.address,
       serial,
@@ -92,7 +101,7 @@ export class MqttUnit {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#heartbeat?.cancel();
-    for (const done of [...this.#receipts.values()]) done();
+    for (const awaited of this.#receipts) awaited.wake();
     await this.link.stop();
   }
 
@@ -130,7 +139,7 @@ export class MqttUnit {
 
   /** One of the things that a broken device has been seen to send, on a topic of its own or not. */
   async lie(): Promise<Delivery> {
-    const lie = garbageOf(`${this.#run}-${++this.#count}`, this.random);
+    const lie = garbageOf(`${this.#run}-${++this.#count}`, this.#lies);
     this.log.info('garbage-sent', { device: this.serial, code: lie.name });
     const { acknowledged, attempts } = await this.link.publish(`${this.#base}/${lie.topic}`, lie.payload);
     return { id: lie.name, result: acknowledged ? 'delivered' : 'stopped', attempts, tookMs: 0 };
@@ -156,27 +165,21 @@ export class MqttUnit {
   }
 
   #receipt(id: string): { within(span: Milliseconds): Promise<boolean>; forget(): void } {
-    let came = false;
-    let wake = (): void => {};
-    const onReceipt = (): void => {
-      came = !this.#stopped;
-      wake();
-    };
-    this.#receipts.set(id, onReceipt);
+    const awaited: AwaitedReceipt = { id, came: false, wake: () => {} };
+    this.#receipts.add(awaited);
     return {
       within: (span) => {
-        if (came || this.#stopped) return Promise.resolve(came);
+        if (awaited.came || this.#stopped) return Promise.resolve(awaited.came);
         return new Promise((resolve) => {
-          const timer = this.clock.after(span, () => resolve(false));
-          wake = () => {
+          const done = (): void => {
             timer.cancel();
-            resolve(came);
+            resolve(awaited.came);
           };
+          const timer = this.clock.after(span, done);
+          awaited.wake = done;
         });
       },
-      forget: () => {
-        if (this.#receipts.get(id) === onReceipt) this.#receipts.delete(id);
-      },
+      forget: () => this.#receipts.delete(awaited),
     };
   }
 
@@ -185,7 +188,11 @@ export class MqttUnit {
     try {
       const receipt: unknown = JSON.parse(payload.toString('utf8'));
       if (typeof receipt === 'object' && receipt !== null && 'id' in receipt && typeof receipt.id === 'string') {
-        this.#receipts.get(receipt.id)?.();
+        for (const awaited of this.#receipts) {
+          if (awaited.id !== receipt.id) continue;
+          awaited.came = true;
+          awaited.wake();
+        }
         return;
       }
     } catch {

@@ -201,7 +201,7 @@ export class ScaipUnit implements SimulatedDevice {
           if (answer.snu !== null && MESSAGE_IS_WRONG.has(answer.snu)) return ended('refused');
           if (answer.snu !== null) break;
         }
-        log.warn('receiver-given-up', { device: this.id, signal: sent.ref, port: place.port, status: answer.snu ?? -1 });
+        if (!off.aborted) log.warn('receiver-given-up', { device: this.id, signal: sent.ref, port: place.port, status: answer.snu ?? -1 });
         answer.snu = null;
       }
     }
