@@ -1,6 +1,6 @@
 /** The board: what an account may read of the alarms; the port that store/board.ts implements. */
 import type { AlarmView, TimelineView } from '../alarms/view.ts';
-import type { Viewer } from './visibility.ts';
+import type { Viewer } from '../people/access.ts';
 
 /** How many technical alarms a snapshot holds; the rest are read page by page. */
 export const TECHNICAL_SHOWN = 200;
@@ -34,7 +34,7 @@ export interface AlarmPage {
   readonly next: string | null;
 }
 
-/** Everything here keeps to `canSee`: an alarm that the viewer may not see is as one that does not exist. */
+/** Everything here keeps to `sightOf` (people/access.ts): an alarm that the viewer may not see is as one that does not exist. */
 export interface Board {
   /** @throws CentreError store-away */
   open(viewer: Viewer): Promise<OpenBoard>;

@@ -1,0 +1,132 @@
+/** Keeps claims with operators whose browser is there, and returns those whose operator has gone. */
+import type { Desk } from '../alarms/desk.ts';
+import { CLAIM_LEASE_MS } from '../alarms/desk.ts';
+import type { Clock, Instant } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+
+/** Every call throws CentreError store-away. */
+export interface ClaimLeases {
+  /** All leases of these accounts hold at least until then. */
+  renew(accounts: readonly string[], until: Instant): Promise<void>;
+  /** Every lease holds at least until then: after a time in which nobody could renew. */
+  grace(until: Instant): Promise<void>;
+  /** Claims whose lease is over, the longest first. */
+  lapsed(now: Instant, limit: number): Promise<readonly { readonly number: string; readonly account: string }[]>;
+}
+
+const RENEW_MS = 2000;
+const SWEEP_MS = 500;
+const LIMIT = 100;
+/** After such a pause (a store away, a process stopped, a start) nobody can have renewed: everybody gets a lease anew. */
+const BLIND_MS = 3000;
+
+export interface ClaimKeeper {
+  /** A request came from this account: it is there, also without a socket. Cheap; kept by the next round. */
+  renew(account: string): void;
+  stop(): void;
+}
+
+/** Renews, every 2 s, the leases of the accounts that have a socket open or sent a request since. */
+export function startClaimKeeper({ leases, openAccounts, clock, log }: KeeperParts): ClaimKeeper {
+  const heard = new Set<string>();
+  let busy = false;
+  let away = false;
+  const timer = clock.every(RENEW_MS, () => {
+    const accounts = [...new Set([...openAccounts(), ...heard])];
+    if (busy || accounts.length === 0) return;
+    heard.clear();
+    busy = true;
+    leases
+      .renew(accounts, clock.now() + CLAIM_LEASE_MS)
+      .then(
+        () => {
+          away = false;
+        },
+        (error: unknown) => {
+          if (!away) log.warn('claims-not-renewed', { error });
+          away = true;
+        },
+      )
+      .finally(() => {
+        busy = false;
+      });
+  });
+  return {
+    renew: (account) => {
+      heard.add(account);
+    },
+    stop: () => timer.cancel(),
+  };
+}
+
+export interface KeeperParts {
+  readonly leases: ClaimLeases;
+  readonly openAccounts: () => readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Finds claims whose lease is over, without a lock, and orders `lapse-claim`; the desk checks the lease again under the
+ * alarm's lock. At its start, and after every time in which it could not look, all leases are given 10 s anew: a restart
+ * or an outage must not take the alarms from operators who were there all the time.
+ */
+export function startLeaseSweep({ desk, leases, clock, log }: SweepParts): { stop(): Promise<void> } {
+  let lookedAt: number | null = null;
+  let running: Promise<void> | null = null;
+  let away = false;
+  const timer = clock.every(SWEEP_MS, look);
+  look();
+  return {
+    async stop() {
+      timer.cancel();
+      await running;
+    },
+  };
+
+  function look(): void {
+    if (running !== null) return;
+    running = sweep().finally(() => {
+      running = null;
+    });
+  }
+
+  async function sweep(): Promise<void> {
+    const startedAt = clock.monotonic();
+    try {
+      if (lookedAt === null || startedAt - lookedAt > BLIND_MS) await leases.grace(clock.now() + CLAIM_LEASE_MS);
+      else await returnLapsed();
+      lookedAt = startedAt;
+      away = false;
+    } catch (error) {
+      const storeAway = error instanceof CentreError && error.kind === 'store';
+      if (storeAway) lookedAt = null;
+      if (!storeAway) log.error('lease-sweep-failed', { error });
+      else if (!away) log.warn('lease-sweep-away', { error });
+      away = storeAway;
+    }
+  }
+
+  async function returnLapsed(): Promise<void> {
+    for (const { number, account } of await leases.lapsed(clock.now(), LIMIT)) {
+      // eslint-disable-next-line no-await-in-loop -- few, and each under its alarm's own lock
+      const answer = await desk.order({
+        number,
+        command: { command: 'lapse-claim', by: account },
+        actor: { type: 'centre', part: 'sweep' },
+        version: null,
+        doneAt: null,
+        key: null,
+      });
+      if ('alarm' in answer) log.info('claim-returned', { alarm: number, account });
+    }
+  }
+}
+
+export interface SweepParts {
+  readonly desk: Desk;
+  readonly leases: ClaimLeases;
+  readonly clock: Clock;
+  readonly log: Log;
+}

@@ -1,0 +1,124 @@
+/** The relay: carries what was committed from the outbox into the feed, alarm by alarm in its current version. */
+import type { AlarmView } from '../alarms/view.ts';
+import type { Clock, Milliseconds, Timer } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { viewsOf } from './alarm-views.ts';
+import type { FeedWriter } from './feed.ts';
+import type { Postgres } from './postgres.ts';
+
+const BATCH = 500;
+const POLL_MS: Milliseconds = 200;
+const RETRY_MS: Milliseconds = 50;
+const RETRY_AT_MOST_MS: Milliseconds = 1000;
+/** A view that waited longer than this between PostgreSQL and Redis (a process that was stopped) is read anew. */
+const STALE_MS: Milliseconds = 1500;
+
+export interface Relay {
+  /** Something was committed: look at once instead of at the next poll. */
+  poke(): void;
+  /** Since the start, and how long the oldest row of the last look had waited; 0 when there was none. */
+  stats(): { readonly published: number; readonly failures: number; readonly outboxAgeMs: Milliseconds };
+  /** Ends after what is in hand. */
+  stop(): Promise<void>;
+}
+
+export interface RelayParts {
+  readonly pg: Postgres;
+  readonly feed: FeedWriter;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told of what was published, for queues that want it prompt. Its failure is logged and holds nothing up. */
+  readonly alsoRelay?: (views: readonly AlarmView[]) => Promise<void>;
+}
+
+/**
+ * Rows are read without a lock, published, then deleted by id, so that no transaction is open during a call to Redis.
+ * Two relays at once, or a failure between, publish a view twice; a relay that lags may publish an older version behind a
+ * newer one. Consoles ignore versions that they have (design § 2, Feed), so both are harmless. What is never lost is the
+ * newest: it has a row until it was published.
+ */
+export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Relay {
+  let stopped = false;
+  let wanted = false;
+  let running: Promise<void> | null = null;
+  let endPause = (): void => undefined;
+  let published = 0;
+  let failures = 0;
+  let outboxAgeMs = 0;
+  const poll: Timer = clock.every(POLL_MS, poke);
+  poke();
+  return {
+    poke,
+    stats: () => ({ published, failures, outboxAgeMs }),
+    async stop() {
+      stopped = true;
+      poll.cancel();
+      endPause();
+      await running;
+    },
+  };
+
+  function poke(): void {
+    wanted = true;
+    if (stopped || running !== null) return;
+    running = run().finally(() => {
+      running = null;
+      // A poke between the last look and here.
+      if (wanted) poke();
+    });
+  }
+
+  async function run(): Promise<void> {
+    let retry = RETRY_MS;
+    while (wanted && !stopped) {
+      wanted = false;
+      try {
+        // eslint-disable-next-line no-await-in-loop -- batch after batch, in order
+        if (await relayBatch()) wanted = true;
+        retry = RETRY_MS;
+      } catch (error) {
+        failures += 1;
+        // Once when it begins; then a line for every doubling would say nothing new.
+        if (retry === RETRY_MS) log.warn('relay-failed', { error });
+        // eslint-disable-next-line no-await-in-loop
+        await pause(retry);
+        retry = Math.min(RETRY_AT_MOST_MS, retry * 2);
+        wanted = true;
+      }
+    }
+  }
+
+  /** Ended early by `stop`. */
+  async function pause(span: Milliseconds): Promise<void> {
+    await new Promise<void>((resolve) => {
+      endPause = resolve;
+      clock.after(span, resolve);
+    });
+  }
+
+  /** True when there may be more. */
+  async function relayBatch(): Promise<boolean> {
+    const rows = await pg.pool.query<OutboxRow>(TAKE, [BATCH]);
+    const first = rows.rows[0];
+    outboxAgeMs = first === undefined ? 0 : Math.max(0, clock.now() - first.created_at.getTime());
+    if (first === undefined) return false;
+    const startedAt = clock.monotonic();
+    const numbers = [...new Set(rows.rows.map((row) => row.alarm))];
+    // Read after the rows: what a row announces is committed, so the alarm has at least that version.
+    const views = await viewsOf(pg.pool, numbers, log);
+    if (clock.monotonic() - startedAt > STALE_MS) return true;
+    await feed.publish(views);
+    await pg.pool.query('delete from outbox where id = any($1::bigint[])', [rows.rows.map((row) => row.id)]);
+    published += views.length;
+    await alsoRelay?.(views).catch((error: unknown) => log.warn('relay-hook-failed', { error }));
+    return rows.rows.length === BATCH;
+  }
+}
+
+interface OutboxRow {
+  readonly id: string;
+  readonly alarm: string;
+  readonly created_at: Date;
+}
+
+const TAKE = 'select id, alarm, created_at from outbox order by id limit $1';
