@@ -1,5 +1,5 @@
 /** The words of SCAIP (SS 91100, CLC/TS 50134-9) once decoded: what a request holds and what its absent elements mean. */
-import type { Instant } from "../../base/clock.ts";
+import type { Instant } from '../../base/clock.ts';
 
 /** A value as the device wrote it (trimmed) and as it was understood; `value` null: not understood. */
 export interface Coded<T> {
@@ -7,17 +7,17 @@ export interface Coded<T> {
   readonly value: T | null;
 }
 
-export const MESSAGE_TYPES = ["ME", "RE", "IN", "PI"] as const;
+export const MESSAGE_TYPES = ['ME', 'RE', 'IN', 'PI'] as const;
 /** `ME` alarm message, `RE` reset, `IN` information, `PI` heartbeat. */
 export type MessageType = (typeof MESSAGE_TYPES)[number];
 
-export const VOICE_SCHEMES = ["sip", "sips", "tel", "gsm", "no-voice", "sip-pp"] as const;
+export const VOICE_SCHEMES = ['sip', 'sips', 'tel', 'gsm', 'no-voice', 'sip-pp'] as const;
 export type VoiceScheme = (typeof VOICE_SCHEMES)[number];
 
 /** One `crd`: how voice will come. */
 export interface CallerId {
   readonly raw: string;
-  readonly scheme: VoiceScheme | "unknown";
+  readonly scheme: VoiceScheme | 'unknown';
   /** Number or address behind the colon; null when not told (`gsm:` and `gsm:+` mean "by GSM, number unknown"). */
   readonly target: string | null;
 }
@@ -84,26 +84,24 @@ export interface ScaipRequest {
 }
 
 /** `mty` with its default (`ME`); a word that is none of the four is `unknown`. */
-export function messageTypeOf(request: ScaipRequest): MessageType | "unknown" {
-  if (request.mty === null) return "ME";
-  return request.mty.value ?? "unknown";
+export function messageTypeOf(request: ScaipRequest): MessageType | 'unknown' {
+  if (request.mty === null) return 'ME';
+  return request.mty.value ?? 'unknown';
 }
 
 /** `stc` as a number; 10 (manual alarm) when absent from an alarm message; null when absent elsewhere or no number. */
 export function statusOf(request: ScaipRequest): number | null {
   if (request.stc !== null) return request.stc.value;
-  return messageTypeOf(request) === "ME" ? 10 : null;
+  return messageTypeOf(request) === 'ME' ? 10 : null;
 }
 
 /** Whether the sender asks for no voice at all (`no-voice:` or `mreq` 4). */
 export function wantsNoVoice(request: ScaipRequest): boolean {
-  return request.crd.some((caller) => caller.scheme === "no-voice") || request.mreq?.value === 4;
+  return request.crd.some((caller) => caller.scheme === 'no-voice') || request.mreq?.value === 4;
 }
 
 /** The position that the message tells: `geo`, else what `gga` says; null when neither is readable. */
-export function positionOf(
-  request: ScaipRequest,
-): (Degrees & { readonly at: Instant | null }) | null {
+export function positionOf(request: ScaipRequest): (Degrees & { readonly at: Instant | null }) | null {
   const degrees = request.lge?.geo?.value ?? request.lge?.gga?.value ?? null;
   return degrees === null ? null : { ...degrees, at: request.lge?.tim?.value ?? null };
 }
