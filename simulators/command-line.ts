@@ -13,6 +13,7 @@ export const USAGE = `npm run simulate -- <scenario> [options]
   --mqtt host:port    where the devices of the platform connect
   --scaip host:port   where the SCAIP units call; several with commas: the later ones are where they turn when the first is silent
   --password TEXT     what the devices of the platform sign in with (default: that of the demonstration)
+  --port N            for the scenario "sms-gateway", which is an SMS gateway with a telephone's page (its token: SMS_GATEWAY_TOKEN)
   --verbose           heartbeats' fate and failed tries too
 `;
 
@@ -24,6 +25,8 @@ export interface CommandLine {
   readonly dataDir: string;
   readonly given: Partial<Addresses>;
   readonly password: string;
+  /** Of the SMS gateway; 0 takes a free one. */
+  readonly port: number;
   readonly verbose: boolean;
 }
 
@@ -47,6 +50,7 @@ export function readCommandLine(args: readonly string[], environment: Readonly<R
       ...(receivers === undefined ? {} : { scaip: receivers.map((address) => ({ udp: address, tcp: address })) }),
     },
     password: values.password ?? DEMO_PASSWORD,
+    port: numberOf('--port', values.port, 0, 65_535) ?? 0,
     verbose: values.verbose === true,
   };
 }
@@ -64,6 +68,7 @@ function parsed(args: readonly string[]) {
         mqtt: { type: 'string' },
         scaip: { type: 'string' },
         password: { type: 'string' },
+        port: { type: 'string' },
         verbose: { type: 'boolean' },
       },
     });
@@ -72,9 +77,9 @@ function parsed(args: readonly string[]) {
   }
 }
 
-function numberOf(option: string, text: string | undefined, min: number): number | null {
+function numberOf(option: string, text: string | undefined, min: number, max = Number.MAX_SAFE_INTEGER): number | null {
   if (text === undefined) return null;
   const number = Number(text);
-  if (text.trim() !== '' && number >= min && number <= Number.MAX_SAFE_INTEGER) return number;
-  throw new CentreError('command-line-invalid', `${option} must be a number of at least ${min} (it is "${text}").`);
+  if (text.trim() !== '' && number >= min && number <= max) return number;
+  throw new CentreError('command-line-invalid', `${option} must be a number from ${min} to ${max} (it is "${text}").`);
 }

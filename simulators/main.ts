@@ -7,6 +7,7 @@ import { readCommandLine, type CommandLine } from './command-line.ts';
 import { plainLog } from './plain-log.ts';
 import { playScenario } from './player.ts';
 import { loadScenario, scenarioNames } from './read-scenario.ts';
+import { startSmsGateway } from './sms-gateway.ts';
 
 const out = (text: string): void => void process.stdout.write(text);
 
@@ -16,12 +17,11 @@ async function run(line: CommandLine): Promise<number> {
     for (const name of scenarioNames()) out(`${name.padEnd(10)} ${loadScenario(name).says}\n`);
     return 0;
   }
+  if (line.scenario === 'sms-gateway') return gateway(line);
   const scenario = loadScenario(line.scenario);
   const clock = new RunningClock();
   const log = plainLog(clock, line.verbose, out);
-  const stopped = new Promise<'stopped'>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve('stopped'));
-  });
+  const stopped = toldToStop();
   const fromReady = line.given.mqtt === undefined || line.given.scaip === undefined;
   if (fromReady && (await centreReady(line.dataDir, clock, stopped)) === 'stopped') return 0;
 
@@ -41,6 +41,23 @@ async function run(line: CommandLine): Promise<number> {
   const { delivered, notDelivered } = play.tally;
   out(`${ended === 'stopped' ? 'Stopped' : 'Over'}: ${delivered} messages delivered, ${notDelivered} not.\n`);
   return ended === 'stopped' || notDelivered === 0 ? 0 : 2;
+}
+
+/** Says on its first line, as JSON, where it listens; stands until it is stopped. */
+async function gateway(line: CommandLine): Promise<number> {
+  const stopped = toldToStop();
+  const token = process.env['SMS_GATEWAY_TOKEN'];
+  const sms = await startSmsGateway({ port: line.port, ...(token ? { token } : {}), clock: new RunningClock() });
+  out(`${JSON.stringify({ url: sms.url, token: sms.token })}\n`);
+  await stopped;
+  await sms.stop();
+  return 0;
+}
+
+function toldToStop(): Promise<'stopped'> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve('stopped'));
+  });
 }
 
 async function centreReady(dataDir: string, clock: RunningClock, stopped: Promise<'stopped'>): Promise<'ready' | 'stopped'> {

@@ -1,12 +1,12 @@
 /** The responder's telephone of the demonstration: every SMS that the gateway took, newest first, with its link to press. */
 import type { ServerResponse } from 'node:http';
 import { toIso } from '../src/base/clock.ts';
-import type { SmsMessage, SmsStatus } from './sms-gateway.ts';
+import type { SmsMessage, SmsStatus } from './sms-message.ts';
 
 const STATUS: Readonly<Record<SmsStatus, string>> = { accepted: 'mottatt', sent: 'sendt', delivered: 'levert', failed: 'ikke levert' };
 
 const escape = (text: string): string =>
-  text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b-\u001f]/g, '\ufffd');
+  text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`).replace(/(?![\t\n])\p{Cc}/gu, '\ufffd');
 
 /** Text for HTML, with its http links made pressable: cut into pieces first and each escaped, so that nothing of it is markup. */
 function linked(text: string): string {

@@ -3,47 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { toIso, type Clock, type Instant, type Milliseconds } from '../src/base/clock.ts';
 import { phonePage } from './phone-page.ts';
+import { ACCEPTING, readMessage, shown, type Given, type SmsBehaviour, type SmsMessage, type SmsStatus } from './sms-message.ts';
 
-export type SmsStatus = 'accepted' | 'sent' | 'delivered' | 'failed';
-
-/** A message that the gateway took. */
-export interface SmsMessage {
-  readonly id: string;
-  readonly to: string;
-  readonly from: string;
-  readonly text: string;
-  /** The sender's own key: the same again is the same message. */
-  readonly reference: string;
-  readonly acceptedAt: Instant;
-  /** How often it was posted: more than once when the sender did not get our answer. */
-  readonly posted: number;
-  readonly status: SmsStatus;
-  readonly statusAt: Instant;
-}
-
-export interface SmsBehaviour {
-  /**
-   * `refuse`: 4xx with a code, nothing taken. `error`: 500, nothing taken. `hang`: no answer, nothing taken.
-   * `take-and-hang`: taken and sent, but the answer never comes; `take-and-fail`: the same with a 500.
-   */
-  readonly mode: 'accept' | 'refuse' | 'error' | 'hang' | 'take-and-hang' | 'take-and-fail';
-  /** Before answering. */
-  readonly delay: Milliseconds;
-  /** For `refuse`. */
-  readonly status: number;
-  readonly code: string;
-  /** What the network makes of a message that was taken; `never`: it stays `sent`. */
-  readonly delivery: 'delivered' | 'failed' | 'never';
-  readonly deliveryAfter: Milliseconds;
-}
-export const ACCEPTING: SmsBehaviour = {
-  mode: 'accept',
-  delay: 0,
-  status: 422,
-  code: 'invalid-number',
-  delivery: 'delivered',
-  deliveryAfter: 200,
-};
+export type { SmsBehaviour, SmsMessage, SmsStatus } from './sms-message.ts';
 
 export interface SmsGatewayOptions {
   /** 0 takes a free one. */
@@ -195,28 +157,6 @@ export async function startSmsGateway(options: SmsGatewayOptions): Promise<SmsGa
   }
 }
 
-interface Given {
-  readonly to: string;
-  readonly from: string;
-  readonly text: string;
-  readonly reference: string;
-  readonly callbackUrl: string | null;
-}
-
-function readMessage(body: string): Given | null {
-  let json: unknown;
-  try {
-    json = JSON.parse(body);
-  } catch {
-    return null;
-  }
-  if (typeof json !== 'object' || json === null) return null;
-  const { to, from, text, reference, callbackUrl } = json as Readonly<Record<string, unknown>>;
-  if (typeof to !== 'string' || typeof from !== 'string' || typeof text !== 'string' || typeof reference !== 'string') return null;
-  if (to === '' || reference === '') return null;
-  return { to, from, text, reference, callbackUrl: typeof callbackUrl === 'string' ? callbackUrl : null };
-}
-
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -226,10 +166,6 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function shown(message: SmsMessage): object {
-  return { ...message, acceptedAt: toIso(message.acceptedAt), statusAt: toIso(message.statusAt) };
 }
 
 function json(response: ServerResponse, status: number, value: object, type = 'application/json'): void {
