@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Alarm } from '../alarms/alarm.ts';
 import { type AlarmView, viewOf } from '../alarms/view.ts';
-import type { Instant } from '../base/clock.ts';
+import { toIso } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { AlarmSource, AlarmVersion } from '../console/feed-source.ts';
 import { type Postgres, storeFault } from './postgres.ts';
@@ -57,13 +57,15 @@ export function createAlarmSource({ pg: { pool }, log }: { pg: Postgres; log: Lo
     all: (closedSince) =>
       reading(async () => {
         // Asked first: an alarm that is closed meanwhile is in both, and the later version counts.
-        const closed = await pool.query<AlarmVersion>(CLOSED, [new Date(closedSince)]);
+        const closed = await pool.query<AlarmVersion>(CLOSED, [toIso(closedSince)]);
         return { open: await allOpen(pool, log), closed: closed.rows };
       }),
     versions: (since, until) =>
       reading(async () => {
         const asked =
-          since === null ? pool.query<AlarmVersion>(ALL_OPEN) : pool.query<AlarmVersion>(CHANGED, [new Date(since), dateOrNull(until)]);
+          since === null
+            ? pool.query<AlarmVersion>(ALL_OPEN)
+            : pool.query<AlarmVersion>(CHANGED, [toIso(since), until === null ? null : toIso(until)]);
         return (await asked).rows;
       }),
     these: (numbers) =>
@@ -77,8 +79,6 @@ export function createAlarmSource({ pg: { pool }, log }: { pg: Postgres; log: Lo
       }),
   };
 }
-
-const dateOrNull = (at: Instant | null): Date | null => (at === null ? null : new Date(at));
 
 async function allOpen(pool: pg.Pool, log: Log): Promise<AlarmView[]> {
   const views: AlarmView[] = [];

@@ -2,7 +2,7 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { timelineViewOf } from '../alarms/view.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, toIso } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { type Board, type BoardCounts, TECHNICAL_SHOWN } from '../console/board.ts';
 import { type Viewer, scopeOf } from '../people/access.ts';
@@ -18,7 +18,7 @@ function seen(viewer: Viewer, clock: Clock): RawBuilder<SqlBool> {
   const where = municipalities === null ? sql<SqlBool>`true` : sql<SqlBool>`municipality = any(${[...municipalities]}::text[])`;
   if (everything) return where;
   const asked = sql<SqlBool>`(asked @> array[${askedAccount}]::text[] or fold->'response'->>'by' = ${askedAccount})
-    and (closed_at is null or closed_at > ${new Date(closedSince)})`;
+    and (closed_at is null or closed_at > ${toIso(closedSince)})`;
   const parts = [
     ...(technical ? [sql<SqlBool>`priority = 'technical'`] : []),
     ...(askedAccount === null ? [] : [sql<SqlBool>`(${asked})`]),
@@ -28,14 +28,15 @@ function seen(viewer: Viewer, clock: Clock): RawBuilder<SqlBool> {
 
 /** The place behind a row, as an opaque text. Open: rank, instant opened, number. Closed: instant closed, number. */
 type Place = readonly number[];
+/** The end of the year 9999: no instant, and no number of an alarm, is beyond. */
+const LATEST = 253_402_300_799_999;
 const writeCursor = (place: Place): string => Buffer.from(place.join(',')).toString('base64url');
 
 function readCursor(cursor: string, length: number): Place | null {
   const text = Buffer.from(cursor, 'base64url').toString('latin1');
   if (!/^\d{1,16}(,\d{1,16}){1,2}$/.test(text)) return null;
   const place = text.split(',').map(Number);
-  // Beyond what a JavaScript date, and with it the database, can hold, there is nothing.
-  return place.length === length && place.every((part) => part <= 8_640_000_000_000_000) ? place : null;
+  return place.length === length && place.every((part) => part <= LATEST) ? place : null;
 }
 
 export function createBoard({ pg: { db }, clock, log }: { pg: Postgres; clock: Clock; log: Log }): Board {
@@ -66,7 +67,7 @@ export function createBoard({ pg: { db }, clock, log }: { pg: Postgres; clock: C
     const query =
       after === null
         ? open(viewer)
-        : open(viewer).where(sql<SqlBool>`(priority_rank, opened_at, number) > (${rank}, ${new Date(openedAt)}, ${number})`);
+        : open(viewer).where(sql<SqlBool>`(priority_rank, opened_at, number) > (${rank}, ${toIso(openedAt)}, ${number})`);
     const rows = await query.limit(limit + 1).execute();
     const last = rows.length > limit ? rows[limit - 1] : undefined;
     const next = last === undefined ? null : writeCursor([last.priority_rank, last.opened_at.getTime(), Number(last.number)]);
@@ -80,7 +81,7 @@ export function createBoard({ pg: { db }, clock, log }: { pg: Postgres; clock: C
       .select(['number', 'closed_at', 'fold'])
       .where('closed_at', 'is not', null)
       .where(seen(viewer, clock))
-      .$if(after !== null, (all) => all.where(sql<SqlBool>`(closed_at, number) < (${new Date(closedAt)}, ${number})`))
+      .$if(after !== null, (all) => all.where(sql<SqlBool>`(closed_at, number) < (${toIso(closedAt)}, ${number})`))
       .orderBy('closed_at', 'desc')
       .orderBy('number', 'desc');
     const rows = await query.limit(limit + 1).execute();

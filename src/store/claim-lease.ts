@@ -1,4 +1,5 @@
 /** The leases of claims: what keeps an alarm with its operator as long as that operator's browser is there. */
+import { toIso } from '../base/clock.ts';
 import type { ClaimLeases } from '../console/claim-keeper.ts';
 import { reading } from './alarm-views.ts';
 import type { Postgres } from './postgres.ts';
@@ -13,13 +14,12 @@ export function createClaimLeases({ pool }: Postgres): ClaimLeases {
   return {
     renew: (accounts, until) =>
       reading(async () => {
-        await pool.query(RENEW, [accounts, new Date(until)]);
+        await pool.query(RENEW, [accounts, toIso(until)]);
       }),
     grace: (until) =>
       reading(async () => {
-        await pool.query(GRACE, [new Date(until)]);
+        await pool.query(GRACE, [toIso(until)]);
       }),
-    lapsed: (now, limit) =>
-      reading(async () => (await pool.query<{ number: string; account: string }>(LAPSED, [new Date(now), limit])).rows),
+    lapsed: (now, limit) => reading(async () => (await pool.query<{ number: string; account: string }>(LAPSED, [toIso(now), limit])).rows),
   };
 }
