@@ -148,9 +148,10 @@ export class Framer {
   #refuseHead(out: Framed[]): boolean {
     const head = parseHead(this.#buffer.subarray(this.#from, this.#scan));
     if (head !== null) out.push(assemble(head, NOTHING, NOTHING, true, 'head-too-large'));
-    this.#drop(this.#length - this.#from);
+    // What is left of it is noise, line by line: the next message may already be in the buffer.
+    this.#drop(this.#scan - this.#from);
     this.#state = 'start';
-    return false;
+    return true;
   }
 
   #readBody(out: Framed[]): boolean {
