@@ -1,0 +1,205 @@
+/** The truth on the real PostgreSQL: keeping signals, joining under concurrency, poison, and the desk's transaction. */
+import t from 'tap';
+import { joiningKey } from '../../src/alarms/correlate.ts';
+import { type DeskAnswer, createDesk } from '../../src/alarms/desk.ts';
+import type { Actor, AlarmCommand } from '../../src/alarms/command.ts';
+import type { Signal } from '../../src/alarms/signal.ts';
+import { fold } from '../../src/alarms/fold.ts';
+import { type Alarm, deadlineOf } from '../../src/alarms/alarm.ts';
+import { MovableClock, minutes } from '../../src/base/clock.ts';
+import { receiptId, systemRandom } from '../../src/base/ids.ts';
+import { createKeeper } from '../../src/intake/keep.ts';
+import { createAlarmStore } from '../../src/store/alarm-store.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { openPostgres } from '../../src/store/postgres.ts';
+import { createSignalStore } from '../../src/store/signal-store.ts';
+import { DISPATCH, KARI, LEDER, NATT, OLA, ladderFor, signal } from '../support/alarms.ts';
+import { SILENT, startStores } from '../support/stores.ts';
+
+const stores = await startStores();
+const { postgres } = stores;
+const opened = [postgres];
+const another = (url = stores.databaseServer.url) => {
+  const more = openPostgres(url, SILENT, 4);
+  opened.push(more);
+  return more;
+};
+t.teardown(async () => {
+  for (const one of opened.slice(1)) await one.stop();
+  await stores.stop();
+});
+const clock = new MovableClock();
+const keeperOn = (on = postgres) =>
+  createKeeper({ store: createSignalStore(on, () => undefined), ladderFor, keyOf: joiningKey, log: SILENT });
+const keeper = keeperOn();
+const desk = createDesk({ store: createAlarmStore(postgres, () => undefined), clock, random: systemRandom });
+
+t.beforeEach(() => stores.empty());
+
+const newId = (): string => receiptId(clock.now(), systemRandom);
+function fresh(household: string, more: Partial<Signal> = {}): Signal {
+  const id = newId();
+  const home = { id: household, name: 'Åse', zone: '' };
+  return signal(more.meaning ?? {}, {
+    id,
+    messageId: id,
+    raw: Buffer.from(id),
+    receivedAt: clock.now(),
+    household: home,
+    source: `mqtt:${household}`,
+    ...more,
+  });
+}
+const again = (one: Signal): Signal => ({ ...one, id: newId(), receivedAt: clock.now() });
+const order = (number: string, command: AlarmCommand, actor: Actor = KARI, key: string | null = null): Promise<DeskAnswer> =>
+  desk.order({ number, command, actor, version: null, doneAt: null, key });
+/** Keeps a fresh signal and gives the number of its alarm. */
+async function opens(household: string): Promise<string> {
+  const { alarm } = await keeper.keep(fresh(household));
+  if (alarm === null) throw new Error('the signal opened nothing');
+  return alarm;
+}
+const rows = async (sql: string) => (await postgres.pool.query(sql)).rows as Record<string, unknown>[];
+
+t.test('the signal, its alarm, timeline, deadline and outbox are one transaction', async (t) => {
+  const { verdict, alarm: number } = await keeper.keep(fresh('h1'));
+  t.equal(verdict, 'opened');
+  const [alarm] = await rows('select number, version, state, priority, deadline_what, deadline_at, fold from alarm');
+  t.match(alarm, { number, version: 1, state: 'waiting', priority: 'life', deadline_what: 'unclaimed' });
+  t.match(await rows('select alarm, version from timeline'), [{ alarm: number, version: 1 }]);
+  t.match(await rows('select alarm, version from outbox'), [{ alarm: number, version: 1 }]);
+  t.match(await rows('select verdict, alarm, marks from signal'), [{ verdict: 'opened', alarm: number, marks: [] }]);
+});
+
+t.test('the identical message adds none, another of the same home joins, a day later it is new', async (t) => {
+  const one = fresh('h1');
+  const { alarm: number } = await keeper.keep(one);
+  t.same(await keeper.keep(again(one)), { verdict: 'duplicate', alarm: number });
+  t.same(await keeper.keep(fresh('h1')), { verdict: 'repeated', alarm: number });
+  t.same(await keeper.keep({ ...again(one), raw: Buffer.from('other bytes') }), { verdict: 'repeated', alarm: number });
+  t.match(await rows(`select marks from signal where raw = 'other bytes'`), [{ marks: ['id-re-used'] }]);
+  await clock.advance(minutes(24 * 60));
+  t.same(await keeper.keep(again(one)), { verdict: 'repeated', alarm: number }, 'a day later the same id is a new press');
+  const [alarm] = await rows('select fold from alarm');
+  t.match(alarm?.['fold'], { signalCount: 4, duplicateCount: 1 });
+});
+
+t.test('without an id: the same bytes are a duplicate for ten minutes', async (t) => {
+  const one = fresh('h1', { messageId: null });
+  const { alarm: number } = await keeper.keep(one);
+  await clock.advance(minutes(9));
+  t.match(await keeper.keep(again(one)), { verdict: 'duplicate', alarm: number });
+  await clock.advance(minutes(2));
+  t.match(await keeper.keep(again(one)), { verdict: 'repeated', alarm: number });
+});
+
+t.test('a duplicate of a signal whose alarm was closed is acknowledged and opens nothing', async (t) => {
+  const one = fresh('h1');
+  const { alarm: number } = await keeper.keep(one);
+  await order(number ?? '', { command: 'confirm-contact', how: 'voice' });
+  await order(number ?? '', { command: 'close', outcome: 'helped-by-voice', text: '' });
+  t.same(await keeper.keep(again(one)), { verdict: 'duplicate', alarm: number });
+  t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
+  const [second] = await rows('select fold from alarm where closed_at is null');
+  t.match(second?.['fold'], { follows: number });
+});
+
+t.test('three hundred signals of three homes at once on three keepers: three alarms, none lost', async (t) => {
+  const others = [keeper, keeperOn(another()), keeperOn(another())];
+  const all = Array.from({ length: 300 }, (_, n) => ({ one: fresh(`h${n % 3}`), by: others[n % others.length] ?? keeper }));
+  const receipts = await Promise.all(all.map(({ one, by }) => by.keep(one)));
+  t.equal(new Set(receipts.map(({ alarm }) => alarm)).size, 3);
+  t.equal(receipts.filter(({ verdict }) => verdict === 'opened').length, 3);
+  const counts = await rows(`select (fold->>'signalCount')::int as count from alarm`);
+  t.same(counts, [{ count: 100 }, { count: 100 }, { count: 100 }]);
+  t.match(await rows('select count(*)::int from signal'), [{ count: 300 }]);
+  t.match(await rows('select count(*)::int from outbox'), [{ count: (await rows('select distinct alarm, version from outbox')).length }]);
+});
+
+t.test('a poisoned signal harms only itself: it is kept as bytes and shown as unreadable', async (t) => {
+  const poison = fresh('h2', { meaning: { role: 'need', kind: 'fall', priority: 'life', trigger: '', text: 'a\u0000b' } });
+  const receipts = await Promise.all([keeper.keep(fresh('h1')), keeper.keep(poison), keeper.keep(fresh('h3'))]);
+  t.same(
+    receipts.map(({ verdict }) => verdict),
+    ['opened', 'opened', 'opened'],
+  );
+  const [shown] = await rows(`select kind, priority from alarm where kind = 'unreadable'`);
+  t.match(shown, { kind: 'unreadable', priority: 'urgent' });
+  const [kept] = await rows(`select raw, marks from signal where 'processing-failed' = any(marks)`);
+  t.same(kept?.['raw'], poison.raw);
+  t.match(await keeper.keep(fresh('h2')), { verdict: 'opened' }, 'and the next alarm of that home comes through');
+});
+
+t.test('PostgreSQL away: nothing is kept, and the keeper works again when it is back', async (t) => {
+  const away = keeperOn(another('postgres://nobody@127.0.0.1:9/none'));
+  await t.rejects(away.keep(fresh('h1')), { code: 'store-away' });
+  t.match(await rows('select count(*)::int from signal'), [{ count: 0 }]);
+});
+
+t.test('of two simultaneous claims one wins, and the other sees who', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const { alarm } = await keeper.keep(fresh(`claim${round}`));
+    const number = alarm ?? '';
+    const answers = await Promise.all([order(number, { command: 'claim' }, KARI), order(number, { command: 'claim' }, OLA)]);
+    const refused = answers.flatMap((answer) => ('refused' in answer ? [answer] : []));
+    const won = answers.flatMap((answer) => ('alarm' in answer ? [answer.alarm.claimedBy] : []));
+    t.equal(won.length, 1);
+    t.match(refused, [{ refused: 'taken-by-another', by: won[0] }]);
+  }
+});
+
+t.test('the same key again gets the stored answer, also twice at once', async (t) => {
+  const number = await opens('h1');
+  const [first, second] = await Promise.all([
+    order(number, { command: 'claim' }, KARI, 'k1'),
+    order(number, { command: 'claim' }, KARI, 'k1'),
+  ]);
+  t.same(first, second);
+  t.match(first, { alarm: { claimedBy: 'operator', version: 2 } });
+  t.match(await order(number, { command: 'claim' }, OLA, 'k1'), { refused: 'taken-by-another' }, 'keys are per account');
+  t.match(await order('nonsense', { command: 'claim' }), { refused: 'unknown-alarm' });
+  t.match(await order('999999', { command: 'claim' }), { refused: 'unknown-alarm' });
+});
+
+t.test('a claim has a lease, a dispatch has its asks, and an acceptance withdraws those not sent', async (t) => {
+  const number = await opens('h1');
+  await order(number, { command: 'claim' });
+  t.match(await rows('select account from claim_lease'), [{ account: 'operator' }]);
+  await order(number, DISPATCH);
+  t.match(await rows('select account, channel, state, priority_rank from ask order by account'), [
+    { account: 'natt', channel: 'page', state: 'pending', priority_rank: 0 },
+    { account: 'natt2', channel: 'page', state: 'pending' },
+  ]);
+  await order(number, { command: 'accept', etaMinutes: 5 }, NATT);
+  t.match(await rows('select distinct state from ask'), [{ state: 'withdrawn' }]);
+  await order(number, { command: 'lapse-claim', by: 'operator' }, { type: 'centre', part: 'sweep' });
+  t.equal((await rows('select * from claim_lease')).length, 1, 'the lease still holds: not due');
+  await clock.advance(11_000);
+  await order(number, { command: 'lapse-claim', by: 'operator' }, { type: 'centre', part: 'sweep' });
+  t.equal((await rows('select * from claim_lease')).length, 0);
+  await order(number, { command: 'override-contact', reason: 'sett av nabo' }, LEDER);
+});
+
+t.test('every alarm row is the fold of its timeline, and its deadline column the earliest wait', async (t) => {
+  const number = await opens('h1');
+  await order(number, { command: 'claim' });
+  await order(number, DISPATCH);
+  await order(number, { command: 'accept', etaMinutes: 5 }, NATT);
+  await keeper.keep(fresh('h1'));
+  const entries = await rows('select version, at, done_at, actor, event, arms from timeline order by version');
+  const folded = entries.reduce((alarm: Alarm | null, row) => {
+    const entry = { ...row, at: (row['at'] as Date).getTime(), doneAt: null } as unknown as Parameters<typeof fold>[2];
+    return fold(number, alarm, entry);
+  }, null);
+  const [row] = await rows('select fold, deadline_at, deadline_what from alarm');
+  t.same(row?.['fold'], JSON.parse(JSON.stringify(folded)));
+  const deadline = folded === null ? null : deadlineOf(folded);
+  t.same({ at: (row?.['deadline_at'] as Date).getTime(), what: row?.['deadline_what'] }, deadline);
+});
+
+t.test('two processes that start at once both find the schema', async (t) => {
+  await postgres.pool.query('drop schema public cascade; create schema public');
+  await Promise.all([migrate(postgres.pool, SILENT), migrate(postgres.pool, SILENT)]);
+  t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
+  await migrate(postgres.pool, SILENT);
+});
