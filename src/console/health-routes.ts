@@ -1,0 +1,76 @@
+/** Alive, fit to serve, and measured: what monitoring and load balancers ask. */
+import { type Clock, type Milliseconds, seconds } from '../base/clock.ts';
+import type { Registry } from 'prom-client';
+import { ALIVE, READINESS, type Readiness } from './api-schema.ts';
+import { type Route, json, openRoute } from './route.ts';
+
+export interface HealthCheck {
+  /** `database`, `redis`, `mqtt`, `sip`, `feed`, `sweep` … */
+  readonly name: string;
+  /** False: reported, but the centre serves without it (Redis, design § 1.8). */
+  readonly needed: boolean;
+  /** Null: fit. Else why not, in one sentence. May also throw. */
+  check(): Promise<string | null>;
+}
+
+export interface HealthParts {
+  readonly checks: readonly HealthCheck[];
+  readonly registry: Registry;
+  readonly clock: Clock;
+}
+
+const PATIENCE: Milliseconds = seconds(2);
+
+export function healthRoutes({ checks, registry, clock }: HealthParts): Route[] {
+  return [
+    openRoute({
+      method: 'GET',
+      path: '/healthz',
+      summary: 'The process is alive and answers.',
+      ok: { status: 200, schema: ALIVE },
+      handle: () => Promise.resolve(json({ alive: true })),
+    }),
+    openRoute({
+      method: 'GET',
+      path: '/readyz',
+      summary: 'Fit to serve (200) or not (503), with a reason per component.',
+      ok: { status: 200, schema: READINESS },
+      async handle() {
+        const readiness = await readinessOf(checks, clock);
+        return { ...json(readiness), status: readiness.ready ? 200 : 503 };
+      },
+    }),
+    openRoute({
+      method: 'GET',
+      path: '/metrics',
+      summary: 'Measurements for Prometheus.',
+      ok: { status: 200, schema: null, type: 'text/plain' },
+      async handle() {
+        return { status: 200, body: await registry.metrics(), type: registry.contentType };
+      },
+    }),
+  ];
+}
+
+/** Asks all parts at once; one that does not answer in time is not fit. */
+export async function readinessOf(checks: readonly HealthCheck[], clock: Clock): Promise<Readiness> {
+  const reasons = await Promise.all(checks.map((one) => patiently(one, clock)));
+  const components = Object.fromEntries(
+    checks.map(({ name }, index) => {
+      const reason = reasons[index] ?? null;
+      return [name, reason === null ? { ok: true } : { ok: false, reason }];
+    }),
+  );
+  return { ready: checks.every(({ needed }, index) => !needed || reasons[index] === null), components };
+}
+
+function patiently(one: HealthCheck, clock: Clock): Promise<string | null> {
+  return new Promise((resolve) => {
+    const timer = clock.after(PATIENCE, () => resolve('There was no answer within 2 s.'));
+    const settle = (reason: string | null): void => {
+      timer.cancel();
+      resolve(reason);
+    };
+    one.check().then(settle, () => settle('The check failed.'));
+  });
+}
