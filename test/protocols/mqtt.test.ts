@@ -229,21 +229,21 @@ await t.test(
     let store: 'here' | 'away' | 'broken' = 'here';
     const { broker, messages, refusals } = await brokerFor(t, {
       answer: ({ body }) => {
+        if (store === 'here' || (body.read && body.id === 'a1')) return 'kept';
         if (store === 'broken') throw new Error('a bug');
-        return store === 'here' || (body.read && body.id === 'a1') ? 'kept' : 'not-kept';
+        return 'not-kept';
       },
     });
     for (const fault of ['away', 'broken'] as const) {
-      store = 'away';
+      store = fault;
       const device = dial(broker).send(
         connectPacket(),
         publishPacket(own('alarm'), '{"id":"a1","type":"fall"}', { id: 1 }),
         publishPacket(own('alarm'), '{"id":"a2","type":"fall"}', { id: 2 }),
         publishPacket(own('alarm'), '{"id":"a1","type":"fall"}', { id: 3 }),
       );
-      if (fault === 'broken') await until(() => ((store = 'broken'), messages.length >= 1));
       await device.until(({ closed }) => closed);
-      t.ok([CONNACK_OK, CONNACK_OK + puback(1)].includes(device.got), 'the acknowledgement of what was kept came out, no other');
+      t.equal(device.got, CONNACK_OK + puback(1), 'the acknowledgement of what was kept came out, no other');
       store = 'here';
       const again = dial(broker).send(connectPacket(), publishPacket(own('alarm'), '{"id":"a2","type":"fall"}', { id: 2, dup: true }));
       await again.until(({ got }) => got === CONNACK_OK + puback(2));
@@ -252,20 +252,9 @@ await t.test(
       messages.length = 0;
     }
     t.same(refusals, [], 'that is nothing for the technicians');
-    t.ok(broker.counters().notKept >= 2);
+    t.equal(broker.counters().notKept, 4);
   },
 );
-
-await t.test('the acknowledgement of the message before the one that was not kept goes out', async (t) => {
-  const { broker } = await brokerFor(t, { answer: ({ body }) => (body.read && body.id === 'a1' ? 'kept' : 'not-kept') });
-  const device = dial(broker).send(
-    connectPacket(),
-    publishPacket(own('alarm'), '{"id":"a1","type":"fall"}', { id: 1 }),
-    publishPacket(own('alarm'), '{"id":"a2","type":"fall"}', { id: 2 }),
-  );
-  await device.until(({ closed }) => closed);
-  t.equal(device.got, CONNACK_OK + puback(1));
-});
 
 await t.test('a device that publishes and says good-bye in one breath gets its acknowledgements first', async (t) => {
   const { broker, messages } = await brokerFor(t, {
