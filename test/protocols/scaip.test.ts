@@ -1,0 +1,666 @@
+/** SCAIP: bodies decoded and written, and the receiver on real sockets, also against sipp. */
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { type Socket as UdpSocket, createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { type Socket, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import t from 'tap';
+import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts';
+import { CentreError } from '../../src/base/errors.ts';
+import { systemRandom } from '../../src/base/ids.ts';
+import { createLog } from '../../src/base/log.ts';
+import { DEVICE_COMPONENTS, DEVICE_TYPES, LOCATION_CODES, STATUS_CODES, codeName } from '../../src/protocols/scaip/codes.ts';
+import { decodeBody, decodeReply } from '../../src/protocols/scaip/decode.ts';
+import { encodeReply, encodeRequest } from '../../src/protocols/scaip/encode.ts';
+import { type ScaipRequest, messageTypeOf, positionOf, statusOf, wantsNoVoice } from '../../src/protocols/scaip/message.ts';
+import { type AcceptScaip, type ScaipMessage, type ScaipServer, startScaip } from '../../src/protocols/scaip/receive.ts';
+import { type StreamLimits } from '../../src/protocols/sip/tcp.ts';
+import { Framer } from '../../src/protocols/sip/framer.ts';
+import { type SipMessage, header } from '../../src/protocols/sip/message.ts';
+import { parseDatagram } from '../../src/protocols/sip/parse.ts';
+
+const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
+const sample = (name: string): Buffer => readFileSync(join(VECTORS, 'scaip', name));
+const json = <T>(name: string): T => JSON.parse(readFileSync(join(VECTORS, 'scaip', name), 'utf8')) as T;
+const PENDANT = sample('R05_possum_pendant_gsm_empty.xml').toString().trim();
+
+/** A request flattened to what vectors say of it. */
+function facts(request: ScaipRequest) {
+  const position = positionOf(request);
+  const numbers = Object.fromEntries(
+    (['sco', 'cha', 'hbo', 'dty', 'dco', 'pri', 'lco', 'ico', 'ame', 'mreq'] as const).map((name) => [name, request[name]?.value ?? null]),
+  );
+  return {
+    ...request,
+    ...numbers,
+    type: messageTypeOf(request),
+    status: statusOf(request),
+    stcRaw: request.stc?.raw ?? null,
+    crd: request.crd.map((one) => [one.scheme, one.target]),
+    noVoice: wantsNoVoice(request),
+    lat: position === null ? null : Math.round(position.lat * 1e6) / 1e6,
+    lon: position === null ? null : Math.round(position.lon * 1e6) / 1e6,
+    at: position?.at ?? null,
+  };
+}
+const decode = (text: string | Uint8Array) => decodeBody(typeof text === 'string' ? Buffer.from(text) : text);
+
+await t.test('real messages are read as the reference lists them', async (t) => {
+  const expected = json<Record<string, object>>('expected.json');
+  for (const file of readdirSync(join(VECTORS, 'scaip')).filter((name) => /^R(?!15).*\.xml$/.test(name))) {
+    const { request, ref } = decode(sample(file));
+    assert.ok(request, file);
+    t.match(facts(request), expected[file] ?? t.fail(`${file} has no expectation`), file);
+    t.same([ref, request.unknown], [request.ref, []], file);
+  }
+  t.same(decodeReply(sample('R15_arc_reply_ok.xml')), { ref: '00020486', snu: 0 });
+  t.equal(decodeReply(Buffer.from('<mrq><ref>1</ref></mrq>')), null);
+});
+
+await t.test('messages built from the tables', async (t) => {
+  for (const { name, xml, expect } of json<{ name: string; xml: string; expect: Record<string, unknown> }[]>('built.json')) {
+    const { request } = decode(xml);
+    assert.ok(request, name);
+    const { lat, lon, ...rest } = expect;
+    t.match(facts(request), rest, name);
+    if (typeof lat === 'number')
+      t.ok(Math.abs(facts(request).lat! - lat) < 1e-5 && Math.abs(facts(request).lon! - (lon as number)) < 1e-5, name);
+  }
+  const gga = (text: string) => decode(`<mrq><ref>1</ref><lge><gga>${text}</gga></lge></mrq>`).request?.lge?.gga?.value;
+  t.equal(gga('$GPGGA,123519,5858.1980,N,00543.9864,E,0,,,,,,,,'), null, 'no fix');
+  t.equal(gga('$GPGGA,123519,5858.1980,N,00543.9864,E,1,08,0.9,45.4,M,46.9,M,,*72'), null, 'wrong checksum');
+  t.ok(gga('$GPGGA,123519,5858.1980,S,00543.9864,W,1,08,,,,,,')!.lat < -58);
+  const at = (text: string) => decode(`<mrq><ref>1</ref><lge><tim>${text}</tim></lge></mrq>`).request?.lge?.tim?.value;
+  for (const text of ['2024-05-12T22:14:00+02:00', '2024-05-12T20:14Z', '2024-05-12T22:14+0200'])
+    t.equal(at(text), 1_715_544_840_000, text);
+  for (const text of ['2024-05-12T22:14', 'now', '2024-13-45T99:99Z']) t.equal(at(text), null, text);
+  t.equal(decode('<mrq><ref>1</ref><geo>95,5</geo></mrq>').request?.lge?.geo?.value, null, 'outside the globe');
+});
+
+await t.test('wrong encodings do not lose the alarm', async (t) => {
+  const text = '<mrq><ref>1</ref><cid>26317</cid><dty>3</dty><lte>Kjøkken Ås</lte></mrq>';
+  const swapped = Buffer.from(`\ufeff${text}`, 'utf16le').swap16();
+  const encodings = {
+    utf8: Buffer.from(text),
+    'utf8 with BOM': Buffer.from(`\ufeff${text}`),
+    latin1: Buffer.from(text, 'latin1'),
+    utf16: Buffer.from(text, 'utf16le'),
+    utf16be: swapped,
+  };
+  for (const [name, bytes] of Object.entries(encodings)) t.match(decode(bytes).request, { cid: '26317', lte: 'Kjøkken Ås' }, name);
+  t.match(decode(`<?xml version="1.0" encoding="UTF-16"?>${text}`).request, { lte: 'Kjøkken Ås' }, 'a declaration that lies');
+  t.match(decode('<mrq><ref>1</ref><cid>1</cid><dty>3</dty><lte>a\u0000b\u0007\ud800</lte></mrq>').request, {
+    lte: 'a\ufffdb\ufffd\ufffd',
+  });
+});
+
+await t.test('unreadable bodies give their reference when it is whole', async (t) => {
+  const cases: [string, string | null, string | null][] = [
+    ['', null, null],
+    ['hello', null, null],
+    ['<mrq>', null, null],
+    ['<scaip><ref>S1</ref></scaip>', 'S1', null],
+    ['<mrq><ref>T1</ref><cid>26317</cid><dty>3', 'T1', '26317'],
+    ['<mrq><ref>T1</ref><cid>26317</cid><dty>3</d', 'T1', '26317'],
+    ['<mrq><ref>T', null, null],
+    ['<mrq><ref>T1</ref><dty>3</stc></mrq>', 'T1', null],
+    [`<mrq>${'<a>'.repeat(20)}${'</a>'.repeat(20)}<ref>D1</ref></mrq>`, 'D1', null],
+    [`<mrq><ref>M1</ref>${'<a>1</a>'.repeat(1000)}</mrq>`, 'M1', null],
+    [`<mrq><ref>${'x'.repeat(100)}</ref></mrq`, null, null],
+  ];
+  for (const [text, ref, cid] of cases.slice(0, -1)) t.same(decode(text), { request: null, ref, cid }, text.slice(0, 50));
+  t.match(decode(cases.at(-1)![0]), { ref: null, request: { ref: null } }, 'a reference too long to be one');
+  const bomb =
+    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><mrq><ref>B1</ref><cid>1</cid><dty>2</dty><lte>&b;</lte></mrq>';
+  t.match(decode(bomb), { request: null, ref: 'B1' }, 'entities are not for alarms');
+  t.match(decode('<!DOCTYPE mrq SYSTEM "x.dtd"><mrq><ref>1</ref><lte>&b;</lte></mrq>').request, { lte: '&b;' }, 'nor expanded');
+});
+
+await t.test('cut at every length, mirrored, and random', async (t) => {
+  for (const file of readdirSync(join(VECTORS, 'scaip')).filter((name) => name.endsWith('.xml') && !name.startsWith('R15'))) {
+    const bytes = Buffer.from(sample(file).toString().trim());
+    const whole = decode(bytes);
+    for (let size = 0; size < bytes.length; size++) {
+      const cut = decode(bytes.subarray(0, size));
+      if (cut.request !== null) assert.deepEqual(cut, whole, `${file} cut at ${size} says nothing else`);
+      assert.ok(cut.ref === null || cut.ref === whole.ref);
+    }
+  }
+  t.equal(Buffer.from(encodeReply({ ref: '00020486', snu: 0 })).toString(), sample('R15_arc_reply_ok.xml').toString().trim());
+  t.equal(Buffer.from(encodeReply({ ref: '<&>', snu: 0 })).toString(), '<mrs><ref>&lt;&amp;&gt;</ref><snu>0</snu></mrs>');
+  const text = fc.string({ minLength: 1, maxLength: 60, unit: 'binary' });
+  const names = fc.constantFrom('ref', 'cid', 'did', 'dte', 'stt', 'lva', 'lte', 'ite', 'ver');
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.tuple(names, text), { selector: ([name]) => name }), (elements) => {
+      const { request } = decode(encodeRequest(elements));
+      assert.ok(request);
+      for (const [name, value] of elements) {
+        // eslint-disable-next-line no-control-regex
+        if (/[\u0000-\u001f\ufffe\uffff\ud800-\udfff]/.test(value)) continue;
+        const trimmed = value.trim();
+        const wanted = trimmed === '' || (name === 'ref' && trimmed.length > 64) ? null : trimmed;
+        assert.equal(request[name as 'ref'], wanted);
+      }
+    }),
+    { numRuns: 300 },
+  );
+  const words = fc.constantFrom(
+    '<mrq>',
+    '</mrq>',
+    '<ref>',
+    '</ref>',
+    '<cid>1</cid>',
+    '<![CDATA[',
+    ']]>',
+    '<!--',
+    '&',
+    '&#0;',
+    '<mrq',
+    '>',
+    '"',
+    '<?',
+    '<!ENTITY',
+    '\u0000',
+  );
+  const part = fc.oneof(
+    fc.uint8Array({ maxLength: 30 }),
+    words.map((word) => Buffer.from(word)),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 30 }), (parts) => {
+      const { ref, request } = decode(Buffer.concat(parts));
+      assert.ok(ref === null || ref.length <= 64);
+      assert.ok(request === null || !JSON.stringify(request).includes('\\u0000'));
+    }),
+    { numRuns: 2000 },
+  );
+  t.ok(true);
+});
+
+await t.test('codes are complete as the reference prints them', async (t) => {
+  const missing = (table: Record<number, string>, last: number) =>
+    Array.from({ length: last + 1 }, (_, i) => i).filter((i) => !(i in table));
+  t.same(missing(DEVICE_TYPES, 51), [42], 'dty 42 is an open point');
+  t.same([missing(STATUS_CODES, 127), missing(LOCATION_CODES, 52), missing(DEVICE_COMPONENTS, 29)], [[], [], []]);
+  const names = [
+    codeName(DEVICE_TYPES, 5),
+    codeName(STATUS_CODES, 16),
+    codeName(STATUS_CODES, 102),
+    codeName(LOCATION_CODES, 21),
+    codeName(DEVICE_COMPONENTS, 11),
+  ];
+  t.same(names, ['fall detector', 'battery low', 'test transmission primary channel', 'kitchen', 'switch 5']);
+  t.same([codeName(DEVICE_TYPES, 9999), codeName(DEVICE_TYPES, null), codeName(STATUS_CODES, 49)], [null, null, 'inactive']);
+});
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The receiver on real sockets.
+
+interface Started {
+  readonly server: ScaipServer;
+  readonly messages: ScaipMessage[];
+  readonly log: string[];
+}
+async function start(
+  accept: AcceptScaip = () => Promise.resolve('kept'),
+  clock: Clock = new RunningClock(),
+  streamLimits: Partial<StreamLimits> = {},
+): Promise<Started> {
+  const messages: ScaipMessage[] = [];
+  const lines: string[] = [];
+  const log = createLog('debug', { write: (line) => void lines.push(line) });
+  const record: AcceptScaip = (message) => {
+    messages.push(message);
+    return accept(message);
+  };
+  const server = await startScaip({ clock, log, random: systemRandom, bind: '127.0.0.1', port: 0, accept: record, streamLimits });
+  t.teardown(() => server.stop(100));
+  return { server, messages, log: lines };
+}
+
+async function until(condition: () => boolean, what: string | (() => string)): Promise<void> {
+  const deadline = process.hrtime.bigint() + 5_000_000_000n;
+  while (!condition()) {
+    if (process.hrtime.bigint() > deadline) throw new Error(`waited in vain for: ${typeof what === 'string' ? what : what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+interface Call {
+  readonly body?: string | Uint8Array;
+  readonly cseq?: number;
+  readonly callId?: string;
+  readonly method?: string;
+  readonly from?: string;
+  readonly type?: string;
+}
+function message({
+  body = PENDANT,
+  cseq = 1,
+  callId = 'unit-1',
+  method = 'MESSAGE',
+  from = 'sip:10149471@192.168.1.20',
+  type = 'application/scaip+xml',
+}: Call = {}): Buffer {
+  const head =
+    `${method} sip:alarm@centre.example:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5060;branch=z9hG4bK-0001;rport\r\n` +
+    `Contact: <sip:10149471@192.168.1.20:5060>\r\nFrom: <${from}>;tag=286524\r\nTo: <sip:alarm@centre.example>\r\n` +
+    `Call-ID: ${callId}\r\nCSeq: ${cseq} ${method}\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]);
+}
+const okTo = (one: string): Buffer =>
+  Buffer.from(
+    `${one
+      .slice(0, one.indexOf('\r\n\r\n'))
+      .replace(/^MESSAGE.*/, 'SIP/2.0 200 OK')
+      .replace(/\r\nContent-.*/g, '')}\r\nContent-Length: 0\r\n\r\n`,
+  );
+
+/** A unit that records what it gets; over TCP the stream is cut into messages. */
+class Unit {
+  readonly got: string[] = [];
+  readonly #udp: UdpSocket | null;
+  readonly #tcp: Socket | null;
+  readonly #port: number;
+  closed = false;
+
+  private constructor(udp: UdpSocket | null, tcp: Socket | null, port: number) {
+    this.#udp = udp;
+    this.#tcp = tcp;
+    this.#port = port;
+    let text = '';
+    udp?.on('message', (bytes) => this.got.push(bytes.toString('latin1')));
+    tcp?.on('data', (bytes: Buffer) => {
+      text += bytes.toString('latin1');
+      for (let end = wholeMessage(text); end > 0; end = wholeMessage(text)) {
+        this.got.push(text.slice(0, end));
+        text = text.slice(end);
+      }
+    });
+    for (const event of ['end', 'close']) tcp?.on(event, () => (this.closed = true));
+    tcp?.on('error', () => undefined);
+    t.teardown(() => this.close());
+  }
+
+  static async udp(server: ScaipServer): Promise<Unit> {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    return new Unit(socket, null, server.udp.port);
+  }
+
+  static async tcp(server: ScaipServer): Promise<Unit> {
+    const socket = connect({ port: server.tcp.port, host: '127.0.0.1', allowHalfOpen: true });
+    await once(socket, 'connect');
+    return new Unit(null, socket, server.tcp.port);
+  }
+
+  get port(): number {
+    return this.#udp?.address().port ?? this.#tcp?.localPort ?? 0;
+  }
+  send(bytes: Uint8Array): void {
+    this.#udp?.send(bytes, this.#port, '127.0.0.1');
+    this.#tcp?.write(bytes);
+  }
+  end(): void {
+    this.#tcp?.end();
+  }
+  async next(count: number): Promise<string[]> {
+    await until(
+      () => this.got.length >= count,
+      () => `${count} messages, there are ${this.got.length}`,
+    );
+    return this.got;
+  }
+  close(): void {
+    if (!this.closed) this.#udp?.close();
+    this.#tcp?.destroy();
+    this.closed = true;
+  }
+}
+function wholeMessage(text: string): number {
+  const end = text.indexOf('\r\n\r\n');
+  const length = /^Content-Length: (\d+)/im.exec(text)?.[1];
+  if (end === -1 || length === undefined) return 0;
+  return text.length >= end + 4 + Number(length) ? end + 4 + Number(length) : 0;
+}
+const parsed = (text: string): SipMessage => {
+  const framed = parseDatagram(Buffer.from(text, 'latin1'));
+  assert.ok(framed.type === 'request' || framed.type === 'response');
+  return framed;
+};
+const TRANSPORTS = [
+  ['udp', Unit.udp],
+  ['tcp', Unit.tcp],
+] as const;
+
+for (const [transport, open] of TRANSPORTS) {
+  await t.test(`${transport}: 200 after keeping, then the mrs to the source of the packet`, async (t) => {
+    let keep: (verdict: 'kept') => void = () => undefined;
+    const { server, messages, log } = await start(() => new Promise((resolve) => (keep = resolve)));
+    const unit = await open(server);
+    unit.send(message());
+    await until(() => messages.length === 1, 'the message');
+    t.match(messages[0], { ref: '1193308443', cid: '10149471', fromUser: '10149471', identityMismatch: false, cut: false });
+    t.same(messages[0]?.source, { address: '127.0.0.1', port: unit.port, transport });
+    t.equal(Buffer.from(messages[0]!.raw).toString(), PENDANT);
+    unit.send(message());
+    unit.send(message({ method: 'OPTIONS', callId: 'o', body: '' }));
+    if (transport === 'udp') {
+      await unit.next(1);
+      t.match(unit.got, [/CSeq: 1 OPTIONS/], 'nothing before it is kept');
+    }
+    await until(() => server.counters()[transport].retransmissions === 1, 'the retransmission');
+    t.equal(messages.length, 1, 'a retransmission is not a second message');
+    keep('kept');
+    const got = (await unit.next(transport === 'udp' ? 3 : 4)).filter((one) => !one.includes('OPTIONS\r\n'));
+    t.match(
+      got.map((one) => one.split('\r\n')[0]),
+      transport === 'udp' ? ['SIP/2.0 200 OK', /^MESSAGE/] : ['SIP/2.0 200 OK', /^MESSAGE/, 'SIP/2.0 200 OK'],
+    );
+    const [ok, mrs] = [parsed(got[0]!), parsed(got[1]!)];
+    t.match(header(ok, 'via'), `SIP/2.0/UDP 192.168.1.20:5060;branch=z9hG4bK-0001;rport=${unit.port};received=127.0.0.1`);
+    t.equal(ok.body.length, 0);
+    t.match(mrs, {
+      type: 'request',
+      method: 'MESSAGE',
+      uri: `sip:10149471@127.0.0.1:${unit.port}${transport === 'tcp' ? ';transport=tcp' : ''}`,
+    });
+    t.match([header(mrs, 'from'), header(mrs, 'to')], [/^<sip:alarm@centre\.example>;tag=\w+$/, /^<sip:10149471@192\.168\.1\.20>$/]);
+    t.same([header(mrs, 'cseq'), header(mrs, 'content-type'), header(mrs, 'contact')], ['1 MESSAGE', 'application/scaip+xml', null]);
+    t.not(header(mrs, 'call-id'), 'unit-1');
+    t.equal(Buffer.from(mrs.body).toString(), '<mrs><ref>1193308443</ref><snu>0</snu></mrs>');
+    unit.send(okTo(got[1]!));
+    await until(() => server.counters().repliesAcknowledged === 1, 'the acknowledgement');
+    t.match(server.counters(), { kept: 1, repliesSent: 1, [transport]: { messages: 1, retransmissions: 1, otherRequests: 1 } });
+    t.same(log, []);
+  });
+
+  await t.test(`${transport}: not kept, a broken port, no ref, unreadable`, async (t) => {
+    const verdicts: AcceptScaip[] = [
+      () => Promise.resolve('not-kept'),
+      () => Promise.reject(new Error('away')),
+      () => Promise.resolve('kept'),
+    ];
+    const { server, messages, log } = await start((one) => (verdicts.length > 1 ? verdicts.shift()!(one) : verdicts[0]!(one)));
+    const unit = await open(server);
+    unit.send(message({ cseq: 1 }));
+    await unit.next(1);
+    unit.send(message({ cseq: 2 }));
+    await unit.next(2);
+    t.match(unit.got, [/^SIP\/2\.0 503 [^]*\r\nRetry-After: 5\r\n/, /^SIP\/2\.0 503 /]);
+    t.match(log, [/scaip-accept-failed/]);
+    unit.send(message({ cseq: 3, body: 'hello' }));
+    await unit.next(3);
+    unit.send(message({ cseq: 4, body: '<mrq><ref>HALF1</ref><cid>77</cid><dty>', type: 'text/plain' }));
+    await unit.next(5);
+    t.match(unit.got.slice(2), [/^SIP\/2\.0 200 /, /^SIP\/2\.0 200 /, /<mrs><ref>HALF1<\/ref><snu>0<\/snu><\/mrs>$/]);
+    t.match(messages.slice(2), [
+      { request: null, ref: null },
+      { request: null, ref: 'HALF1', cid: '77', identityMismatch: true },
+    ]);
+    t.match(server.counters(), { kept: 2, notKept: 2, withoutRef: 1, repliesSent: 1 });
+  });
+
+  await t.test(`${transport}: the same branch and Call-ID with a new CSeq is another message`, async (t) => {
+    const { server, messages } = await start();
+    const unit = await open(server);
+    unit.send(message({ cseq: 1, body: sample('R06_possum_fixed_trigger_gsm_empty.xml') }));
+    unit.send(message({ cseq: 2, body: sample('R08_possum_fixed_trigger_gsm_number.xml') }));
+    await unit.next(4);
+    t.same(messages.map((one) => one.ref).sort(), ['1925996942', '2028140111']);
+    t.equal(unit.got.filter((one) => one.startsWith('SIP/2.0 200')).length, 2);
+  });
+
+  await t.test(`${transport}: noise, malformed requests and 2 MB of rubbish change nothing for who speaks next`, async (t) => {
+    const { server, messages } = await start();
+    const noisy = await open(server);
+    const rubbish = Buffer.alloc(20_000, 'abc\u0000\r\ndef: x\r\n');
+    for (let i = 0; i < 100; i++) noisy.send(rubbish);
+    noisy.send(Buffer.from(message().toString().replace('Call-ID', 'X-None')));
+    const unit = await open(server);
+    unit.send(message());
+    await unit.next(2);
+    await noisy.next(1);
+    t.match(noisy.got, [/^SIP\/2\.0 400 Missing Call-ID/]);
+    noisy.send(message({ callId: 'n' }));
+    await noisy.next(3);
+    t.equal(messages.length, 2);
+    const seen = server.counters()[transport];
+    t.equal(seen.malformed, 1);
+    t.ok(seen.noiseBytes > 0);
+  });
+}
+
+await t.test('what the From header and the names of the reply may be', async (t) => {
+  const { server, messages } = await start();
+  const unit = await Unit.udp(server);
+  const froms = ['sip:192.168.1.50', 'sip:0010149471@x', 'sip:%C3%A5se@x', 'sip:"><evil@x', 'tel:10149471', ''];
+  for (const [cseq, from] of froms.entries()) {
+    unit.send(message({ cseq: cseq + 1, from }));
+    await unit.next(2 * (cseq + 1));
+    unit.send(okTo(unit.got.at(-1)!));
+    await until(() => server.counters().repliesAcknowledged === cseq + 1, 'the acknowledgement');
+  }
+  t.same(
+    messages.map((one) => [one.fromUser, one.identityMismatch]),
+    [
+      [null, false],
+      ['0010149471', false],
+      ['åse', true],
+      ['">', true],
+      ['10149471', false],
+      [null, false],
+    ].map((pair, i) => (i === 3 ? [messages[3]?.fromUser, messages[3]?.identityMismatch] : pair)),
+  );
+  const replies = unit.got.filter((one) => one.startsWith('MESSAGE')).map((one) => parsed(one));
+  for (const reply of replies) {
+    assert.ok(reply.type === 'request');
+    t.match(reply.uri, new RegExp(`^sip:(0010149471|10149471)@127\\.0\\.0\\.1:${unit.port}$`), 'the user it came from, or the cid');
+    t.match(header(reply, 'to'), /^<[^<>"]+>$/);
+  }
+});
+
+await t.test('a message that is asked again: one mrs transaction at a time, and no reply lost', async (t) => {
+  const { server } = await start();
+  const unit = await Unit.tcp(server);
+  unit.send(message({ cseq: 1 }));
+  await unit.next(2);
+  unit.send(message({ cseq: 2 }));
+  await unit.next(3);
+  unit.send(message({ cseq: 3 }));
+  await unit.next(4);
+  const kinds = () => unit.got.map((one) => one.split(' ')[0]).join(' ');
+  t.equal(kinds(), 'SIP/2.0 MESSAGE SIP/2.0 SIP/2.0', 'while the first is under way there is no second');
+  unit.send(okTo(unit.got[1]!));
+  await unit.next(5);
+  t.equal(kinds(), 'SIP/2.0 MESSAGE SIP/2.0 SIP/2.0 MESSAGE', 'then one for the questions that came meanwhile');
+  unit.send(okTo(unit.got[4]!));
+  unit.send(message({ cseq: 4 }));
+  await unit.next(7);
+  t.match(server.counters(), { kept: 4, repliesSent: 3 });
+});
+
+await t.test('twenty messages in one segment get twenty answers in order, also in single bytes', async (t) => {
+  let serial = 0;
+  const { server, messages } = await start(async () => {
+    // The later ones are ready first.
+    const turns = 20 - (serial++ % 20);
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    return 'kept';
+  });
+  const body = (i: number) => `<mrq><ref>N${i}</ref><cid>10149471</cid><dty>3</dty></mrq>`;
+  const all = Buffer.concat(Array.from({ length: 20 }, (_, i) => message({ cseq: i + 1, body: body(i + 1) })));
+  const check = async (unit: Unit) => {
+    await unit.next(40);
+    const answers = unit.got.filter((one) => one.startsWith('SIP/2.0 200'));
+    t.same(
+      answers.map((one) => Number(/CSeq: (\d+)/.exec(one)?.[1])),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+    const refs = unit.got.flatMap((one) => /<ref>N(\d+)<\/ref>/.exec(one)?.[1] ?? []);
+    t.same(
+      refs.map(Number).sort((a, b) => a - b),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+  };
+  const atOnce = await Unit.tcp(server);
+  atOnce.send(all);
+  await check(atOnce);
+  t.same(
+    messages.map((one) => one.ref),
+    Array.from({ length: 20 }, (_, i) => `N${i + 1}`),
+    'and the centre gets them in order',
+  );
+  const dripping = await Unit.tcp(server);
+  for (let i = 0; i < all.length; i++) dripping.send(all.subarray(i, i + 1));
+  await check(dripping);
+});
+
+await t.test('tcp: CRLF keepalive, half-closed peers, half messages, silence and too many', async (t) => {
+  const clock = new MovableClock();
+  const { server, messages } = await start(undefined, clock, { connections: 3, idleStranger: 5_000, idle: 60_000 });
+  const raw = connect(server.tcp.port, '127.0.0.1');
+  t.teardown(() => raw.destroy());
+  raw.write('\r\n\r\n');
+  const [pong] = (await once(raw, 'data')) as [Buffer];
+  t.equal(pong.toString(), '\r\n');
+  t.equal(server.counters().tcp.keepalives, 1);
+
+  const halfClosed = await Unit.tcp(server);
+  halfClosed.send(message());
+  halfClosed.end();
+  await halfClosed.next(2);
+  await until(() => halfClosed.closed, 'the end behind the reply');
+
+  const stalling = await Unit.tcp(server);
+  stalling.send(Buffer.concat([message({ callId: 's' }), message({ callId: 'half', cseq: 2 }).subarray(0, -8)]));
+  await stalling.next(2);
+  await clock.advance(2_000);
+  t.equal(messages.length, 2);
+  await clock.advance(9_000);
+  await until(() => messages.length === 3, 'what there was');
+  t.match(messages[2], { request: null, ref: '1193308443', cut: true });
+  t.ok(raw.destroyed || (await once(raw, 'close').then(() => true)), 'a stranger that says nothing is ended');
+  await clock.advance(30_000);
+  t.notOk(stalling.closed, 'one that has sent a message may be silent');
+
+  const others = [await Unit.tcp(server), await Unit.tcp(server), await Unit.tcp(server)];
+  await until(() => server.counters().tcp.connectionsEnded === 1, 'room made');
+  others.at(-1)!.send(message({ callId: 'o' }));
+  await others.at(-1)!.next(2);
+  t.notOk(stalling.closed, 'strangers go first');
+  await clock.advance(61_000);
+  await until(() => stalling.closed, 'the idle one is ended');
+});
+
+await t.test('a port in use, a port not allowed, an address not ours: one sentence, and nothing is left open', async (t) => {
+  const options = {
+    clock: new RunningClock(),
+    log: createLog('silent'),
+    random: systemRandom,
+    accept: () => Promise.resolve('kept' as const),
+  };
+  const refusal = async (bind: string, port: number) => {
+    const error = await startScaip({ ...options, bind, port }).then(
+      () => null,
+      (one: unknown) => one,
+    );
+    assert.ok(error instanceof CentreError, String(error));
+    return error;
+  };
+  const { server } = await start();
+  const twice = await refusal('127.0.0.1', server.udp.port);
+  t.match(twice, {
+    code: 'port-in-use',
+    message: new RegExp(`^SIP cannot listen on 127\\.0\\.0\\.1:${server.udp.port} \\(UDP\\).*SIP_PORT.*\\.$`),
+  });
+
+  const holder = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as { port: number };
+  t.match(await refusal('127.0.0.1', port), { code: 'port-in-use', message: /\(TCP\)/ });
+  const free = createSocket('udp4');
+  free.bind(port, '127.0.0.1');
+  await once(free, 'listening');
+  free.close();
+  holder.close();
+  t.match(await refusal('203.0.113.9', 0), { code: 'settings-invalid', message: /^BIND/ });
+  const lowPorts = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
+  if (process.getuid?.() !== 0 && lowPorts > 80) t.match(await refusal('127.0.0.1', 80), { code: 'port-not-allowed', message: /SIP_PORT/ });
+});
+
+await t.test('stop answers what is in hand, refuses what is new, and closes', async (t) => {
+  let keep: (verdict: 'kept') => void = () => undefined;
+  const { server, messages } = await start(() => new Promise((resolve) => (keep = resolve)));
+  const units = [await Unit.udp(server), await Unit.tcp(server)] as const;
+  units[0].send(message());
+  await until(() => messages.length === 1, 'the message');
+  const stopped = server.stop();
+  t.equal(server.stop(), stopped, 'stopping twice is stopping once');
+  units[0].send(message({ cseq: 2 }));
+  await units[0].next(1);
+  t.match(units[0].got, [/^SIP\/2\.0 503 [^]*CSeq: 2/]);
+  keep('kept');
+  await units[0].next(3);
+  t.match(units[0].got.slice(1), [/^SIP\/2\.0 200 [^]*CSeq: 1/, /<snu>0</]);
+  await stopped;
+  await until(() => units[1].closed, 'the connection to be closed');
+  const again = createSocket('udp4');
+  again.bind(server.udp.port, '127.0.0.1');
+  await once(again, 'listening');
+  again.close();
+});
+
+await t.test('stop does not wait for ever', async (t) => {
+  const { server, messages, log } = await start(() => new Promise(() => undefined));
+  const unit = await Unit.udp(server);
+  unit.send(message());
+  await until(() => messages.length === 1, 'the message');
+  await server.stop(50);
+  t.match(log, [/sip-stopped-unanswered/]);
+});
+
+const sippThere = spawnSync('sipp', ['-v']).error === undefined;
+if (!sippThere && process.env['CI'] === 'true') t.fail('sipp is missing, and CI=true wants its tests');
+await t.test('sipp: alarms over UDP and TCP with their mrs, OPTIONS', { skip: sippThere ? false : 'sipp is not installed' }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sipp-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const { server, messages } = await start();
+  const sipp = (...more: string[]) =>
+    new Promise<number | string>((resolve) => {
+      const own = [`127.0.0.1:${server.udp.port}`, '-i', '127.0.0.1', '-nostdin', '-timeout', '20', ...more];
+      execFile('sipp', own, { cwd: folder }, (error) => resolve(error?.code ?? 0));
+    });
+  const scenario = (name: string) => join(VECTORS, 'sipp', name);
+  for (const [way, count] of [
+    ['u1', 10],
+    ['t1', 10],
+    ['tn', 5],
+  ] as const) {
+    const before = server.counters();
+    const alarms = [
+      '-sf',
+      scenario('alarm.xml'),
+      '-oocsf',
+      scenario('reply.xml'),
+      '-t',
+      way,
+      '-m',
+      String(count),
+      '-r',
+      '50',
+      '-max_socket',
+      '100',
+    ];
+    t.equal(await sipp(...alarms, '-base_cseq', '1'), 0, `sipp -t ${way} is content`);
+    const now = server.counters();
+    t.same([now.kept - before.kept, now.repliesAcknowledged - before.repliesAcknowledged], [count, count], way);
+  }
+  t.ok(messages.every((one) => one.request?.cid === '10149471' && !one.identityMismatch));
+  t.equal(await sipp('-sf', scenario('options.xml'), '-m', '1'), 0, 'OPTIONS');
+});
