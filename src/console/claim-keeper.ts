@@ -100,7 +100,7 @@ export function startLeaseSweep({ desk, leases, clock, log }: SweepParts): { sto
       lookedAt = startedAt;
       away = false;
     } catch (error) {
-      const storeAway = error instanceof CentreError && error.kind === 'store';
+      const storeAway = isAway(error);
       if (storeAway) lookedAt = null;
       if (!storeAway) log.error('lease-sweep-failed', { error });
       else if (!away) log.warn('lease-sweep-away', { error });
@@ -110,19 +110,22 @@ export function startLeaseSweep({ desk, leases, clock, log }: SweepParts): { sto
 
   async function returnLapsed(): Promise<void> {
     for (const { number, account } of await leases.lapsed(clock.now(), LIMIT)) {
-      // eslint-disable-next-line no-await-in-loop -- few, and each under its alarm's own lock
-      const answer = await desk.order({
-        number,
-        command: { command: 'lapse-claim', by: account },
-        actor: { type: 'centre', part: 'sweep' },
-        version: null,
-        doneAt: null,
-        key: null,
-      });
-      if ('alarm' in answer) log.info('claim-returned', { alarm: number, account });
+      try {
+        // eslint-disable-next-line no-await-in-loop -- few, and each under its alarm's own lock
+        const answer = await desk.order({ ...LAPSE, number, command: { command: 'lapse-claim', by: account } });
+        if ('alarm' in answer) log.info('claim-returned', { alarm: number, account });
+      } catch (error) {
+        if (isAway(error)) throw error;
+        // One alarm that cannot be changed keeps no other from being returned.
+        log.error('claim-not-returned', { alarm: number, error });
+      }
     }
   }
 }
+
+const LAPSE = { actor: { type: 'centre', part: 'sweep' }, version: null, doneAt: null, key: null } as const;
+
+const isAway = (error: unknown): boolean => error instanceof CentreError && error.kind === 'store';
 
 export interface SweepParts {
   readonly desk: Desk;
