@@ -144,7 +144,7 @@ t.test('commands decide over the plan until their time is over', async (t) => {
   t.same(on([off], '09:00'), []);
   t.same(on([off], '11:00'), ['ann'], 'then the plan again');
   const late = record(2, 'on', at('15:00'), at('18:00'));
-  t.match(onDutyAt(day, [late], at('17:00')), [{ account: 'ann', since: at('08:00'), until: at('18:00'), by: 'command' }]);
+  t.match(onDutyAt(day, [late], at('17:00')), [{ account: 'ann', since: at('15:00'), until: at('18:00'), by: 'command' }]);
   t.match(
     onDutyAt(day, [record(2, 'on', at('07:00'), at('09:00'))], at('08:30')),
     [{ since: at('07:00'), until: at('16:00') }],

@@ -1,0 +1,129 @@
+/** Sends one ask: takes its lease, calls the notifier with no transaction open, tells the desk, then closes the row. */
+import { createHash } from 'node:crypto';
+import type { AskFailure } from '../alarms/command.ts';
+import type { Desk } from '../alarms/desk.ts';
+import type { Clock, Milliseconds } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { AskLedger, AskOutcome, LeasedAsk, Notice, NoticeResult, Notifier, SentAsk } from './ask.ts';
+import { type Escalation, knownZone } from './ladder.ts';
+
+/** Longer than a notifier may take; a worker that dies holds an ask for no longer than this. */
+const LEASE_MS: Milliseconds = 10_000;
+/** Before the second, third … try; then the ask has failed and the ladder goes on without it. */
+const BACKOFF_MS: readonly Milliseconds[] = [1000, 2000, 4000, 8000, 15_000];
+/** Tries that left no result (a crash each time, a desk that throws): beyond this nobody is bothered again. */
+const MOST_TRIES = BACKOFF_MS.length + 4;
+
+export interface AskSenderParts {
+  readonly ledger: AskLedger;
+  readonly desk: Desk;
+  readonly notifier: Notifier;
+  readonly zones: Escalation['zones'];
+  /** Where the page of an alarm is found. */
+  readonly linkTo: (alarm: string) => string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told how long after it was due an ask was first tried. */
+  readonly observe?: ((lateMs: Milliseconds, ask: LeasedAsk) => void) | undefined;
+  /** Called when another ask has become due at once. */
+  readonly hastened: () => void;
+}
+
+/** @returns sends the ask of that id, when it is due and nobody else has it. @throws CentreError store-away */
+export function createAskSender(parts: AskSenderParts): (id: string) => Promise<void> {
+  const { ledger, desk, notifier, clock, log, observe } = parts;
+  return async (id) => {
+    const now = clock.now();
+    const asks = await ledger.lease(id, now, now + LEASE_MS);
+    const [lead] = asks;
+    if (lead === undefined) return;
+    if (lead.attempt === 1) observe?.(Math.max(0, now - lead.dueAt), lead);
+    const exhausted: NoticeResult = { result: 'failed', why: 'gateway-away', retry: false };
+    const result = lead.attempt > MOST_TRIES ? exhausted : await tried(lead, asks);
+    const backoff = BACKOFF_MS[lead.attempt - 1];
+    if (result.result === 'failed' && result.retry && backoff !== undefined) {
+      log.warn('ask-put-off', { ask: lead.id, alarm: lead.alarm, channel: lead.channel, code: result.why, attempt: lead.attempt });
+      await ledger.again(
+        asks.map((ask) => ask.id),
+        clock.now() + backoff,
+      );
+      return;
+    }
+    const why = result.result === 'failed' ? result.why : null;
+    const providerId = result.result === 'sent' ? result.providerId : null;
+    for (const ask of asks) {
+      // eslint-disable-next-line no-await-in-loop -- the lead first; a store that goes away ends it
+      await recordAsk({ ledger, desk, clock, log }, ask, result.result, why, providerId);
+      if (result.result !== 'failed') continue;
+      // eslint-disable-next-line no-await-in-loop
+      await ledger.hasten(ask.alarm, ask.account, clock.now());
+      parts.hastened();
+    }
+  };
+
+  async function tried(lead: LeasedAsk, asks: readonly LeasedAsk[]): Promise<NoticeResult> {
+    try {
+      return await notifier.notify(noticeOf(lead, asks, parts));
+    } catch (error) {
+      log.error('notifier-failed', { ask: lead.id, channel: lead.channel, error });
+      return { result: 'failed', why: 'gateway-away', retry: true };
+    }
+  }
+}
+
+/** The notice for a lease; what stands in it comes from the configuration and the alarm's number, never from the register. */
+export function noticeOf(lead: LeasedAsk, asks: readonly LeasedAsk[], { zones, linkTo }: Pick<AskSenderParts, 'zones' | 'linkTo'>): Notice {
+  const numbers = [...new Set(asks.map(({ alarm }) => alarm))];
+  return {
+    reference: referenceOf(asks),
+    account: lead.account,
+    phone: lead.phone,
+    channel: lead.channel,
+    number: lead.alarm,
+    zone: knownZone({ zones }, lead.municipality, lead.zone) ?? '',
+    priority: lead.priority,
+    link: linkTo(lead.alarm),
+    others: numbers.filter((number) => number !== lead.alarm),
+  };
+}
+
+/** A gathered message that gathers something else on its next try is another message: the gateway must not swallow it. */
+function referenceOf(asks: readonly LeasedAsk[]): string {
+  const [only, ...others] = asks.map(({ id }) => id).toSorted();
+  if (only === undefined || others.length === 0) return only ?? '';
+  return createHash('sha256')
+    .update([only, ...others].join(' '))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/**
+ * Tells the desk how an ask went, then closes its row. In this order: a crash between the two sends again under the same
+ * reference and says it twice in the timeline; the other way round nobody would ever read that it was sent.
+ */
+export async function recordAsk(
+  { ledger, desk, clock, log }: Pick<AskSenderParts, 'ledger' | 'desk' | 'clock' | 'log'>,
+  { id, alarm, account, channel }: Pick<SentAsk, 'id' | 'alarm' | 'account' | 'channel'>,
+  outcome: AskOutcome,
+  why: AskFailure | null,
+  providerId: string | null,
+): Promise<void> {
+  try {
+    const answer = await desk.order({
+      number: alarm,
+      command: { command: 'record-ask', ask: id, account, channel, result: outcome, why },
+      actor: { type: 'centre', part: 'ask' },
+      version: null,
+      doneAt: null,
+      key: null,
+    });
+    if ('refused' in answer) log.warn('ask-not-recorded', { ask: id, alarm, code: answer.refused });
+  } catch (error) {
+    if (error instanceof CentreError && error.kind === 'store') throw error;
+    // A bug about one alarm: its timeline lacks a line, but the person is not asked again for it.
+    log.error('ask-not-recorded', { ask: id, alarm, error });
+  }
+  await ledger.record(id, outcome, providerId, clock.now());
+  log.info('ask-recorded', { ask: id, alarm, channel, code: why ?? outcome });
+}

@@ -1,0 +1,146 @@
+/** BullMQ queues of asks by urgency: they make asks prompt and own none; emptied or away, they are filled again from the rows. */
+import { Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import type { Clock, Milliseconds } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { type AskQueue, URGENCIES, type Urgency } from '../escalation/ask.ts';
+import { withRedis } from './redis.ts';
+
+interface AskJob {
+  /** Null: the canary, which only has to be run. */
+  readonly ask: string | null;
+}
+
+/** BullMQ's own settings would re-run a killed worker's job after 59 s and fail it for good at its second crash. */
+const WORKER = { lockDuration: 5000, stalledInterval: 2000, maxStalledCount: 100, drainDelay: 1 } as const;
+/** A gateway that hangs must not hold the urgent asks of others: life has the most workers. */
+const CONCURRENCY: Readonly<Record<Urgency, number>> = { life: 16, urgent: 8, care: 8 };
+const CANARY_EVERY_MS: Milliseconds = 2000;
+/** A canary that nobody has run for this long: the workers are dead, whatever they say of themselves. */
+const CANARY_DEAD_MS: Milliseconds = 10_000;
+const CLOSE_WITHIN_MS: Milliseconds = 2000;
+
+export interface AskQueueParts {
+  /** `redis://…`, `rediss://…` or the path of a unix socket. */
+  readonly url: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly work: (ask: string) => Promise<void>;
+}
+
+interface Opened {
+  readonly queues: Readonly<Record<Urgency, Queue<AskJob>>>;
+  close(): Promise<void>;
+}
+
+/** Begins to work at once, also when Redis is away now. */
+export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue {
+  let opened = open();
+  let stopped = false;
+  let looking: Promise<void> | null = null;
+  const waiting = new Map<Urgency, number>();
+  const canaries = clock.every(CANARY_EVERY_MS, () => {
+    looking ??= lookAtCanaries()
+      // Redis is away: a canary that waited for it proves nothing about the workers.
+      .catch(() => waiting.clear())
+      .finally(() => {
+        looking = null;
+      });
+  });
+
+  return {
+    add: (urgency, asks) =>
+      withRedis(async () => {
+        const jobs = asks.map(({ id, tryAt, delay }) => ({ name: 'ask', data: { ask: id }, opts: { jobId: `${id}-${tryAt}`, delay } }));
+        await opened.queues[urgency].addBulk(jobs);
+      }),
+    async stop() {
+      stopped = true;
+      canaries.cancel();
+      await looking;
+      await opened.close();
+    },
+  };
+
+  async function lookAtCanaries(): Promise<void> {
+    const now = clock.now();
+    for (const urgency of URGENCIES) {
+      const queue = opened.queues[urgency];
+      // eslint-disable-next-line no-await-in-loop -- three of them
+      if ((await queue.getJob('canary')) === undefined) {
+        // eslint-disable-next-line no-await-in-loop
+        await queue.add('canary', { ask: null }, { jobId: 'canary' });
+        waiting.set(urgency, now);
+      } else if (now - (waiting.get(urgency) ?? now) > CANARY_DEAD_MS && !stopped) {
+        log.error('ask-workers-dead', { component: urgency });
+        waiting.clear();
+        const before = opened;
+        opened = open();
+        // eslint-disable-next-line no-await-in-loop
+        await before.close();
+        return;
+      } else if (!waiting.has(urgency)) waiting.set(urgency, now);
+    }
+  }
+
+  function open(): Opened {
+    const connections: Redis[] = [];
+    let away = false;
+    // Without listeners an error would end the process; only the change is logged, a Redis that is away fails often.
+    const lost = (error: unknown): void => {
+      if (!away) log.warn('ask-queue-lost', { component: 'redis', error });
+      away = true;
+    };
+    const connect = (options: object): Redis => {
+      const connection = new Redis(url, { retryStrategy: (times) => Math.min(1000, 50 * 2 ** Math.min(times, 6)), ...options });
+      connection.on('error', lost);
+      connection.on('ready', () => {
+        if (away) log.info('ask-queue-back', { component: 'redis' });
+        away = false;
+      });
+      connections.push(connection);
+      return connection;
+    };
+    const adding = connect({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 1000 });
+    const working = connect({ maxRetriesPerRequest: null });
+    const queueOf = (urgency: Urgency): Queue<AskJob> => {
+      const queue = new Queue<AskJob>(`asks-${urgency}`, {
+        connection: adding,
+        skipVersionCheck: true,
+        defaultJobOptions: { attempts: 1, removeOnComplete: true, removeOnFail: true },
+      });
+      queue.on('error', lost);
+      return queue;
+    };
+    const queues = { life: queueOf('life'), urgent: queueOf('urgent'), care: queueOf('care') };
+    const workers = URGENCIES.map((urgency) => {
+      const worker = new Worker<AskJob>(`asks-${urgency}`, async ({ data }) => (data.ask === null ? undefined : run(data.ask)), {
+        connection: working,
+        concurrency: CONCURRENCY[urgency],
+        skipVersionCheck: true,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+        ...WORKER,
+      });
+      worker.on('error', lost);
+      return worker;
+    });
+    return {
+      queues,
+      async close() {
+        const closing = [...workers, ...Object.values(queues)].map((part) => part.close());
+        await Promise.race([Promise.allSettled(closing), new Promise<void>((resolve) => clock.after(CLOSE_WITHIN_MS, resolve))]);
+        for (const connection of connections) connection.disconnect();
+      },
+    };
+  }
+
+  /** What goes wrong stays in the row: the job is over, and the row is tried again by its own time. */
+  async function run(ask: string): Promise<void> {
+    try {
+      await work(ask);
+    } catch (error) {
+      log.warn('ask-not-sent', { ask, error });
+    }
+  }
+}
