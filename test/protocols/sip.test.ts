@@ -6,7 +6,7 @@ import t from 'tap';
 import { MovableClock } from '../../src/base/clock.ts';
 import { createLog } from '../../src/base/log.ts';
 import { parameters, parseNameAddress, parseUri, parseVia, receivedVia, splitList, writableUri } from '../../src/protocols/sip/address.ts';
-import { type MessageAnswer, type SendRequest, SipCore, noCounts } from '../../src/protocols/sip/core.ts';
+import { FAULT_ANSWERS, type MessageAnswer, type SendRequest, SipCore, answerByMethod, noCounts } from '../../src/protocols/sip/core.ts';
 import { AnswerLane, type Flow, type Transport } from '../../src/protocols/sip/flow.ts';
 import { Framer } from '../../src/protocols/sip/framer.ts';
 import { type Framed, LIMITS, type SipRequest, header, headerName, writtenName } from '../../src/protocols/sip/message.ts';
@@ -507,4 +507,19 @@ await t.test('draining: new messages get 503, what is in hand its answer', async
   await settled();
   t.ok(idle);
   t.match(sent[1], /^SIP\/2\.0 200/);
+});
+
+await t.test('the page on SIP says what the code does', async (t) => {
+  const page = readFileSync(new URL('../../docs/protocols/sip.md', import.meta.url), 'utf8');
+  for (const [fault, { status }] of Object.entries(FAULT_ANSWERS)) t.ok(page.includes(`| \`${fault}\` | ${status} |`), fault);
+  for (const method of ['INVITE', 'BYE', 'CANCEL', 'REGISTER'])
+    t.ok(page.includes(`| \`${method}\` | ${answerByMethod(method)?.status}`), method);
+  t.ok(page.includes('| `ACK` | none |') && answerByMethod('ACK') === null);
+  for (const [row, limit] of [
+    ['start line', LIMITS.startLine],
+    ['head', LIMITS.head],
+    ['headers', LIMITS.headers],
+    ['body kept', LIMITS.body],
+  ])
+    t.match(page, new RegExp(`\\| ${row} \\| ${limit}( bytes)? \\|`), String(row));
 });

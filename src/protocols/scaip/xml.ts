@@ -15,6 +15,7 @@ interface OpenElement {
   readonly children: Element[];
 }
 
+/** Elements and attributes together. */
 const MAX_ELEMENTS = 256;
 const MAX_DEPTH = 8;
 const MAX_TEXT = 4096;
@@ -59,31 +60,39 @@ export function readElement(xml: string): Element | null {
 }
 
 function parse(xml: string): Element | null {
+  try {
+    return parseStrictly(xml);
+  } catch {
+    return null;
+  }
+}
+
+/** Throws at the first fault: what comes behind it is not worth the time that hostile bytes could make it take. */
+function parseStrictly(xml: string): Element | null {
   const parser = new SaxesParser();
   const open: OpenElement[] = [];
   let root: Element | null = null;
   let count = 0;
-  let failed = false;
+  const limit = (within: boolean): void => {
+    if (!within) throw new Error('above the limits');
+  };
   const addText = (text: string): void => {
     const current = open.at(-1);
     if (current !== undefined && current.text.length < MAX_TEXT) current.text += text.slice(0, MAX_TEXT);
   };
-  parser.on('error', () => {
-    failed = true;
-  });
   parser.on('text', addText);
   parser.on('cdata', addText);
+  parser.on('attribute', () => limit(++count <= MAX_ELEMENTS));
   parser.on('opentag', ({ name }) => {
-    if (++count > MAX_ELEMENTS || open.length >= MAX_DEPTH) failed = true;
-    if (!failed) open.push({ name: name.slice(name.indexOf(':') + 1).toLowerCase(), text: '', children: [] });
+    limit(++count <= MAX_ELEMENTS && open.length < MAX_DEPTH);
+    open.push({ name: name.slice(name.indexOf(':') + 1).toLowerCase(), text: '', children: [] });
   });
   parser.on('closetag', () => {
-    const closed = failed ? undefined : open.pop();
-    if (closed === undefined) return;
+    const closed = open.pop();
     const parent = open.at(-1);
-    if (parent === undefined) root = closed;
-    else parent.children.push(closed);
+    if (parent === undefined) root = closed ?? null;
+    else if (closed !== undefined) parent.children.push(closed);
   });
   parser.write(xml).close();
-  return failed ? null : root;
+  return root;
 }

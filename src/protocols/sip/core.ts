@@ -69,7 +69,7 @@ const ALLOW: SipHeader = { name: 'allow', value: 'MESSAGE, OPTIONS' };
 const UNAVAILABLE: Answer = { status: 503, reason: 'Service Unavailable', headers: [RETRY_AFTER] };
 
 /** The answer to a head that cannot be worked with. */
-const FAULT_ANSWERS: Readonly<Record<HeadFault, Answer>> = {
+export const FAULT_ANSWERS: Readonly<Record<HeadFault, Answer>> = {
   'missing-via': { status: 400, reason: 'Missing Via' },
   'missing-from': { status: 400, reason: 'Missing From' },
   'missing-to': { status: 400, reason: 'Missing To' },

@@ -18,6 +18,9 @@ export interface Flow {
   send(bytes: Uint8Array): void;
 }
 
+/** IPv4 in IPv6 clothes (`::ffff:192.0.2.7`) is IPv4. */
+export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
+
 interface Slot {
   bytes: Uint8Array | null;
   after: (() => void) | null;

@@ -6,6 +6,8 @@ const CAPACITY = LIMITS.head + LIMITS.body;
 const FIRST_BUFFER = 2048;
 /** What is kept of a line of noise too long to be a start line: a request line may stand at its end. */
 const NOISE_TAIL = 1024;
+/** `SIP/2.0 200`; shorter lines of noise are not even looked at. */
+const SHORTEST_START_LINE = 11;
 const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING = new Uint8Array(0);
@@ -99,8 +101,7 @@ export class Framer {
       this.#scan = this.#length;
       return false;
     }
-    const line = this.#buffer.toString('latin1', this.#from, lf);
-    const at = parseStartLine(line) === null ? findStartLine(line) : 0;
+    const at = lf - this.#from < SHORTEST_START_LINE ? -1 : startLineIn(this.#buffer.toString('latin1', this.#from, lf));
     if (at === -1) {
       this.#drop(lf + 1 - this.#from);
       this.#scan = this.#from;
@@ -219,6 +220,8 @@ export class Framer {
     if (this.#length === 0) this.#buffer = Buffer.alloc(0);
   }
 }
+
+const startLineIn = (line: string): number => (parseStartLine(line) === null ? findStartLine(line) : 0);
 
 /** Where the closing tag of the first element ends; −1 when it is not there. */
 function xmlEnd(bytes: Buffer): number {

@@ -3,7 +3,7 @@ import type { Server, Socket } from 'node:net';
 import { type Clock, type Milliseconds, minutes, seconds } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { type ListenerCounters, type SipCore, noCounts } from './core.ts';
-import { AnswerLane, type Endpoint, type Flow } from './flow.ts';
+import { AnswerLane, type Endpoint, type Flow, plainAddress } from './flow.ts';
 import { Framer } from './framer.ts';
 import type { Framed } from './message.ts';
 
@@ -113,9 +113,6 @@ function leastUseful(connections: ReadonlySet<Connection>): Connection | null {
   return least;
 }
 
-/** IPv4 in IPv6 clothes (`::ffff:192.0.2.7`) is IPv4. */
-const plainAddress = (address: string | undefined): string => (address ?? '').replace(/^::ffff:(?=\d+\.)/i, '');
-
 class Connection {
   readonly flow: Flow;
   /** Has sent a SIP message. */
@@ -140,8 +137,8 @@ class Connection {
     this.lastByteAt = options.clock.monotonic();
     this.flow = {
       transport: options.transport,
-      remote: { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
-      local: { address: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
+      remote: { address: plainAddress(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 },
+      local: { address: plainAddress(socket.localAddress ?? ''), port: socket.localPort ?? 0 },
       answers: new AnswerLane(
         (bytes) => this.#send(bytes),
         true,

@@ -3,7 +3,7 @@ import { type Socket, createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import { type ListenerCounters, type SipCore, noCounts } from './core.ts';
-import { AnswerLane, type Endpoint, type Flow } from './flow.ts';
+import { AnswerLane, type Endpoint, type Flow, plainAddress } from './flow.ts';
 import { parseDatagram } from './parse.ts';
 
 /** Room for bursts: 4 MB hold some 5,000 alarms while the process is busy (the system may allow less). */
@@ -70,8 +70,10 @@ export async function listenUdp(core: SipCore, log: Log, bind: string, port: num
   };
 }
 
-function udpFlow(local: Endpoint, remote: Endpoint, send: (bytes: Uint8Array, to: Endpoint) => void): Flow {
-  const reply = (bytes: Uint8Array): void => send(bytes, remote);
+/** What is sent goes to the address as the socket gave it; what is shown is the plain one. */
+function udpFlow(local: Endpoint, source: Endpoint, send: (bytes: Uint8Array, to: Endpoint) => void): Flow {
+  const reply = (bytes: Uint8Array): void => send(bytes, source);
+  const remote = { address: plainAddress(source.address), port: source.port };
   return { transport: 'udp', remote, local, open: true, answers: new AnswerLane(reply, false), send: reply };
 }
 
