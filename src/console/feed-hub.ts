@@ -22,7 +22,7 @@ const CLOSED_REMEMBERED: Milliseconds = minutes(10);
  * What was loaded may be ahead of the feed: it is let through when it comes over it, since it is known. For so long after
  * a load, a console that resumes gets a snapshot.
  */
-const LOAD_SETTLES_MS: Milliseconds = 5000;
+const LOAD_SETTLES_MS: Milliseconds = 3000;
 /** More missed entries than this, and a snapshot is the shorter way. */
 const RESUME_AT_MOST = 2000;
 
