@@ -41,6 +41,7 @@ export function readCsv(text: string): CsvReading {
   const faults: CsvFault[] = [];
   let line = stated === null ? 1 : 2;
   let at = start;
+  let unclosed = false;
 
   while (at < text.length) {
     const begun = line;
@@ -53,7 +54,8 @@ export function readCsv(text: string): CsvReading {
     if (text[at] === '\r' && text[at + 1] === '\n') at += 1;
     if (at < text.length) at += 1;
     line += 1;
-    if (cells.some((cell) => cell.trim() !== '')) records.push({ line: begun, cells });
+    // What an open quotation mark swallowed is no record, and would only bring more faults.
+    if (!unclosed && cells.some((cell) => cell.trim() !== '')) records.push({ line: begun, cells });
   }
   return { records, faults };
 
@@ -71,6 +73,7 @@ export function readCsv(text: string): CsvReading {
       if (end === -1) {
         faults.push({ line: begun, message: 'a quotation mark is opened and never closed' });
         at = text.length;
+        unclosed = true;
         return cell;
       }
       const part = text.slice(at, end);
