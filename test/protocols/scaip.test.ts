@@ -538,7 +538,12 @@ await t.test('twenty messages in one segment get twenty answers in order, also i
 
 await t.test('tcp: CRLF keepalive, half-closed peers, half messages, silence and too many', async (t) => {
   const clock = new MovableClock();
-  const { server, messages } = await start(undefined, clock, { connections: 3, idleStranger: 5_000, idle: 60_000 });
+  // The decision comes after the peer's FIN.
+  const later: AcceptScaip = async () => {
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    return 'kept';
+  };
+  const { server, messages } = await start(later, clock, { connections: 3, idleStranger: 5_000, idle: 60_000 });
   const raw = connect(server.tcp.port, '127.0.0.1');
   t.teardown(() => raw.destroy());
   raw.write('\r\n\r\n');
