@@ -1,0 +1,4 @@
+/** The door to interpretation: what a message of each protocol means. */
+export { interpretMqtt } from './interpret-mqtt.ts';
+export { interpretScaip } from './interpret-scaip.ts';
+export { duringTest, type Interpretation, type SeenFacts } from './interpretation.ts';

@@ -1,0 +1,167 @@
+/** Signs of life: gathered in memory and written together each second, since a heartbeat is no row of its own. */
+import type { Position } from '../alarms/signal.ts';
+import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { SeenFacts } from './interpretation.ts';
+
+/** The latest that is known of a device; null: nothing new, what is stored stays. */
+export interface DeviceSeen {
+  readonly serial: string;
+  /** Null: only its last will was heard. */
+  readonly seenAt: Instant | null;
+  /** When the newest of these facts was received. */
+  readonly toldAt: Instant;
+  readonly via: string;
+  readonly battery: number | null;
+  readonly mains: boolean | null;
+  readonly signal: number | null;
+  readonly charging: boolean | null;
+  readonly online: boolean | null;
+  readonly position: Position | null;
+  readonly positionAt: Instant | null;
+  readonly testAt: Instant | null;
+  readonly triggers: ReadonlyMap<string, TriggerSeen>;
+}
+
+export interface TriggerSeen {
+  readonly seenAt: Instant | null;
+  readonly battery: number | null;
+  readonly testAt: Instant | null;
+}
+
+/** What signs of life need of the store. */
+export interface LifeSignStore {
+  /** Writes what is newer than what is stored; devices that are not in the register are passed over. @throws CentreError store-away */
+  writeSeen(seen: readonly DeviceSeen[]): Promise<void>;
+}
+
+export interface LifeSigns {
+  /** Notes what a message told of a device of the register; cheap, called for every message. */
+  seen(serial: string, facts: SeenFacts, at: Instant): void;
+  /** Writes what is gathered now; never rejects. */
+  flush(): Promise<void>;
+  /** Writes the last, and no more. */
+  stop(): Promise<void>;
+}
+
+export const WRITE_EVERY_MS: Milliseconds = 1000;
+/** One statement each: far from the limit of 3 s. */
+const MOST_AT_ONCE = 2000;
+/** Triggers of one unit that are noted between two writes: a device that makes up ids must not fill the memory. */
+const MOST_TRIGGERS = 64;
+
+export function createLifeSigns(parts: { readonly clock: Clock; readonly log: Log; readonly store: LifeSignStore }): LifeSigns {
+  const { clock, log, store } = parts;
+  let gathered = new Map<string, DeviceSeen>();
+  let writing: Promise<void> | null = null;
+  const timer = clock.every(WRITE_EVERY_MS, () => void flush());
+
+  function flush(): Promise<void> {
+    writing ??= write().finally(() => {
+      writing = null;
+    });
+    return writing;
+  }
+
+  async function write(): Promise<void> {
+    const all = [...gathered.values()];
+    gathered = new Map();
+    for (let from = 0; from < all.length; from += MOST_AT_ONCE) {
+      const part = all.slice(from, from + MOST_AT_ONCE);
+      if (!(await written(part))) {
+        // The store is away: what came meanwhile is newer.
+        for (const older of all.slice(from)) gathered.set(older.serial, newest(older, gathered.get(older.serial)));
+        return;
+      }
+    }
+  }
+
+  /** False: the store is away. A part that is refused is halved until only what is wrong is left out. */
+  async function written(part: readonly DeviceSeen[]): Promise<boolean> {
+    try {
+      await store.writeSeen(part);
+      return true;
+    } catch (error) {
+      if (error instanceof CentreError) return false;
+      const [first] = part;
+      if (part.length === 1 && first !== undefined) {
+        log.error('life-sign-not-written', { device: first.serial, error });
+        return true;
+      }
+      const half = Math.ceil(part.length / 2);
+      return (await written(part.slice(0, half))) && (await written(part.slice(half)));
+    }
+  }
+
+  return {
+    seen(serial, facts, at) {
+      gathered.set(serial, newest(gathered.get(serial), seenOf(serial, facts, at)));
+    },
+    flush,
+    async stop() {
+      timer.cancel();
+      await flush();
+      // What came while that write was under way.
+      await flush();
+    },
+  };
+}
+
+/** What one message told. A message of the device itself means that it is online; a clock that is ahead is not believed. */
+function seenOf(serial: string, facts: SeenFacts, at: Instant): DeviceSeen {
+  const { alive, position, test } = facts;
+  const believed = (told: Instant | null | undefined): Instant | null => (told === null || told === undefined ? null : Math.min(told, at));
+  const triggers = facts.triggers.slice(0, MOST_TRIGGERS).map((one) => {
+    const seenAt = one.seenAt === 'now' ? at : believed(one.seenAt);
+    return [one.id, { seenAt, battery: one.battery, testAt: one.test ? at : null }] as const;
+  });
+  return {
+    serial,
+    seenAt: alive ? at : null,
+    toldAt: at,
+    via: facts.via,
+    battery: facts.battery,
+    mains: facts.mains,
+    signal: facts.signal,
+    charging: facts.charging,
+    online: facts.online ?? (alive ? true : null),
+    position,
+    positionAt: position === null ? null : (believed(position.at) ?? at),
+    testAt: test ? at : null,
+    triggers: new Map(triggers),
+  };
+}
+
+/** Both together; where both tell something, the later. */
+function newest(before: DeviceSeen | undefined, after: DeviceSeen | undefined): DeviceSeen {
+  if (before === undefined || after === undefined) return (after ?? before) as DeviceSeen;
+  const triggers = new Map(before.triggers);
+  for (const [id, one] of after.triggers) {
+    const known = triggers.get(id);
+    if (known === undefined && triggers.size >= MOST_TRIGGERS) continue;
+    triggers.set(id, {
+      seenAt: later(known?.seenAt ?? null, one.seenAt),
+      battery: one.battery ?? known?.battery ?? null,
+      testAt: one.testAt ?? known?.testAt ?? null,
+    });
+  }
+  const moved = after.position !== null && (before.positionAt === null || (after.positionAt ?? 0) >= before.positionAt);
+  return {
+    serial: after.serial,
+    seenAt: later(before.seenAt, after.seenAt),
+    toldAt: after.toldAt,
+    via: after.via,
+    battery: after.battery ?? before.battery,
+    mains: after.mains ?? before.mains,
+    signal: after.signal ?? before.signal,
+    charging: after.charging ?? before.charging,
+    online: after.online ?? before.online,
+    position: moved ? after.position : before.position,
+    positionAt: moved ? after.positionAt : before.positionAt,
+    testAt: after.testAt ?? before.testAt,
+    triggers,
+  };
+}
+
+const later = (a: Instant | null, b: Instant | null): Instant | null => (a === null || b === null ? (a ?? b) : Math.max(a, b));

@@ -1,0 +1,202 @@
+/** Devices in PostgreSQL: the register as intake asks it, signs of life, refusals, and the list for technicians. */
+import { type Instant, toIso } from '../base/clock.ts';
+import type { DevicePage } from '../console/api-schema.ts';
+import type { DeviceQuery, ListDevices } from '../console/desk-routes.ts';
+import type { SecretStore } from '../devices/provisioning.ts';
+import type { RefusalStore } from '../devices/refusals.ts';
+import type { DeviceRecord, DeviceSource } from '../devices/register.ts';
+import type { LifeSignStore } from '../devices/supervision.ts';
+import { ALL_MUNICIPALITIES, type Viewer } from '../people/access.ts';
+import type { Postgres } from './postgres.ts';
+import { rowsOf } from './query.ts';
+
+interface RecordRow {
+  readonly serial: string;
+  readonly municipality: string;
+  readonly protocol: 'mqtt' | 'scaip';
+  readonly controller_id: string | null;
+  readonly model: string;
+  readonly state: string;
+  readonly secret_sha256: Buffer | null;
+  readonly test_until: Date | null;
+  readonly household_id: string | null;
+  readonly household_name: string | null;
+  readonly zone: string | null;
+}
+
+// Leading zeros of a controller id make no difference (SCAIP reference, § 6).
+const LOAD = `
+  select d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.test_until,
+    h.id as household_id, h.name as household_name, h.zone
+  from device d left join household h on h.id = d.household_id
+  where (d.protocol = 'mqtt' and d.serial = any($1)) or (d.protocol = 'scaip' and ltrim(d.controller_id, '0') = any($2))`;
+
+export function createDeviceSource(postgres: Postgres): DeviceSource & SecretStore {
+  return {
+    async load(serials, controllerIds) {
+      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.map((id) => id.replace(/^0+/, ''))]);
+      return rows.map(recordOf);
+    },
+    async setSecret(serial, sha256) {
+      const text = `update device set secret_sha256 = $2 where serial = $1 and protocol = 'mqtt' returning serial`;
+      return (await rowsOf(postgres, text, [serial, Buffer.from(sha256)])).length > 0;
+    },
+  };
+}
+
+function recordOf(row: RecordRow): DeviceRecord {
+  const { serial, municipality, protocol, model, state } = row;
+  const household = row.household_id === null ? null : { id: row.household_id, name: row.household_name ?? '', zone: row.zone ?? '' };
+  return {
+    serial,
+    municipality,
+    household,
+    protocol,
+    controllerId: row.controller_id,
+    model,
+    state,
+    secretSha256: row.secret_sha256,
+    testUntil: row.test_until?.getTime() ?? null,
+  };
+}
+
+// In the order of their keys, so that two processes that write at once cannot deadlock.
+const WRITE_SEEN = `
+  with told as (
+    select t.* from jsonb_to_recordset($1::jsonb) as t(serial text, "seenAt" timestamptz, "toldAt" timestamptz, via text, battery int,
+      mains boolean, signal int, charging boolean, online boolean, lat double precision, lon double precision, accuracy double precision,
+      "positionAt" timestamptz, "testAt" timestamptz)
+    join device using (serial) order by serial
+  ), devices as (
+    insert into device_seen as s (serial, seen_at, via, battery, mains, signal, charging, online, lat, lon, accuracy, position_at, test_at)
+    select serial, coalesce("seenAt", "toldAt"), via, battery, mains, signal, charging, online, lat, lon, accuracy, "positionAt", "testAt"
+    from told
+    where "seenAt" is not null or exists (select from device_seen e where e.serial = told.serial)
+    on conflict (serial) do update set
+      seen_at = greatest(s.seen_at, (select "seenAt" from told where told.serial = s.serial)),
+      via = excluded.via,
+      battery = coalesce(excluded.battery, s.battery),
+      mains = coalesce(excluded.mains, s.mains),
+      signal = coalesce(excluded.signal, s.signal),
+      charging = coalesce(excluded.charging, s.charging),
+      online = coalesce(excluded.online, s.online),
+      lat = case when excluded.position_at >= coalesce(s.position_at, excluded.position_at) then excluded.lat else s.lat end,
+      lon = case when excluded.position_at >= coalesce(s.position_at, excluded.position_at) then excluded.lon else s.lon end,
+      accuracy = case when excluded.position_at >= coalesce(s.position_at, excluded.position_at) then excluded.accuracy else s.accuracy end,
+      position_at = greatest(s.position_at, excluded.position_at),
+      test_at = greatest(s.test_at, excluded.test_at)
+  )
+  insert into trigger as s (serial, id, seen_at, battery, test_at)
+  select t.serial, t.id, t."seenAt", t.battery, t."testAt"
+  from jsonb_to_recordset($2::jsonb) as t(serial text, id text, "seenAt" timestamptz, battery int, "testAt" timestamptz)
+  join device using (serial) order by t.serial, t.id
+  on conflict (serial, id) do update set
+    seen_at = greatest(s.seen_at, excluded.seen_at),
+    battery = coalesce(excluded.battery, s.battery),
+    test_at = greatest(s.test_at, excluded.test_at)`;
+
+const isoOrNull = (at: Instant | null): string | null => (at === null ? null : toIso(at));
+
+export function createLifeSignStore(postgres: Postgres): LifeSignStore {
+  return {
+    async writeSeen(seen) {
+      const devices = seen.map(({ position, triggers: _triggers, ...one }) => ({
+        ...one,
+        seenAt: isoOrNull(one.seenAt),
+        toldAt: toIso(one.toldAt),
+        positionAt: isoOrNull(one.positionAt),
+        testAt: isoOrNull(one.testAt),
+        lat: position?.lat ?? null,
+        lon: position?.lon ?? null,
+        accuracy: position?.accuracy ?? null,
+      }));
+      const triggers = seen.flatMap((device) =>
+        [...device.triggers].map(([id, { seenAt, battery, testAt }]) => ({
+          serial: device.serial,
+          id,
+          seenAt: isoOrNull(seenAt),
+          battery,
+          testAt: isoOrNull(testAt),
+        })),
+      );
+      await rowsOf(postgres, WRITE_SEEN, [JSON.stringify(devices), JSON.stringify(triggers)]);
+    },
+  };
+}
+
+/** More different refusals are not kept: the names in them can be made up by anybody. */
+const MOST_REFUSALS = 10_000;
+const ADD_REFUSALS = `
+  with told as (
+    select r.* from jsonb_to_recordset($1::jsonb)
+      as r(protocol text, source text, code text, count bigint, "firstAt" timestamptz, "lastAt" timestamptz, detail text)
+  )
+  insert into refusal_count as s (protocol, source, code, count, first_at, last_at, detail)
+  select protocol, source, code, count, "firstAt", "lastAt", detail from told
+  where (select count(*) from refusal_count) < $2
+    or exists (select from refusal_count k where (k.protocol, k.source, k.code) = (told.protocol, told.source, told.code))
+  order by protocol, source, code
+  on conflict (protocol, source, code) do update set
+    count = s.count + excluded.count, last_at = greatest(s.last_at, excluded.last_at), detail = excluded.detail`;
+
+export function createRefusalStore(postgres: Postgres): RefusalStore {
+  return {
+    async addRefusals(counts) {
+      const rows = counts.map((one) => ({ ...one, firstAt: toIso(one.firstAt), lastAt: toIso(one.lastAt) }));
+      await rowsOf(postgres, ADD_REFUSALS, [JSON.stringify(rows), MOST_REFUSALS]);
+    },
+  };
+}
+
+type ListedDevice = DevicePage['devices'][number];
+interface ListRow extends Omit<ListedDevice, 'lastSeenAt'> {
+  readonly lastSeenAt: Date | null;
+}
+
+/** Rows as JSON come with PostgreSQL's way of writing an instant; this is ours. */
+const ISO = (column: string): string => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+const REFUSED_OF = `r.source in (d.serial, d.controller_id) and r.protocol = d.protocol`;
+const LIST = `
+  select d.serial, d.municipality, h.name as "householdName", d.model, d.protocol, d.state, s.seen_at as "lastSeenAt", s.battery, s.mains, s.online,
+    (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'room', t.room, 'seenAt', ${ISO('t.seen_at')}, 'battery', t.battery)
+      order by t.id), '[]') from trigger t where t.serial = d.serial) as triggers,
+    (select coalesce(jsonb_agg(jsonb_build_object('code', r.code, 'count', r.count, 'lastAt', ${ISO('r.last_at')}) order by r.last_at desc), '[]')
+      from refusal_count r where ${REFUSED_OF}) as refusals
+  from device d left join household h on h.id = d.household_id left join device_seen s on s.serial = d.serial
+  where ($1::text[] is null or d.municipality = any($1))
+    and ($2::text is null or strpos(lower(concat_ws(' ', d.serial, d.controller_id, h.name)), lower($2)) > 0)
+    and (not $3 or exists (select from refusal_count r where ${REFUSED_OF}))
+    and ($4::text is null or d.serial > $4)
+  order by d.serial limit $5`;
+
+interface RefusalRow {
+  readonly protocol: string;
+  readonly source: string;
+  readonly code: string;
+  readonly count: string;
+  readonly last_at: Date;
+}
+
+// What is in the register is told with its device; nobody's municipality is known of the rest.
+const STRANGERS = `
+  select r.protocol, r.source, r.code, r.count, r.last_at from refusal_count r
+  where not exists (select from device d where ${REFUSED_OF})
+    and ($1::text is null or strpos(lower(r.source), lower($1)) > 0)
+  order by r.last_at desc limit 200`;
+
+export function createDeviceList(postgres: Postgres): ListDevices {
+  return async (viewer: Viewer, { search, refused, cursor, limit }: DeviceQuery): Promise<DevicePage> => {
+    const municipalities = viewer.municipalities.includes(ALL_MUNICIPALITIES) ? null : viewer.municipalities;
+    const after = cursor === null ? null : Buffer.from(cursor, 'base64url').toString('latin1').replaceAll('\0', '');
+    const wanted = search?.replaceAll('\0', '') ?? null;
+    const rows = await rowsOf<ListRow>(postgres, LIST, [municipalities, wanted, refused, after, limit + 1]);
+    const strangers = cursor === null ? await rowsOf<RefusalRow>(postgres, STRANGERS, [wanted]) : [];
+    const devices = rows.slice(0, limit).map((row) => ({ ...row, lastSeenAt: row.lastSeenAt?.toISOString() ?? null }));
+    const last = devices.at(-1);
+    return {
+      devices,
+      refusals: strangers.map(({ last_at, count, ...one }) => ({ ...one, count: Number(count), lastAt: last_at.toISOString() })),
+      ...(rows.length > limit && last !== undefined ? { next: Buffer.from(last.serial, 'latin1').toString('base64url') } : {}),
+    };
+  };
+}
