@@ -47,7 +47,9 @@ const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99] as const;
 /** Nearest-rank percentiles of samples in any order. */
 export function latenciesOf(samples: Float64Array): Latencies {
   const sorted = samples.toSorted();
-  const at = (p: number): number => sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] ?? Number.NaN;
+  // 99.9 % of 1000 is a little more than 999 in binary: a sliver must not cost a rank.
+  const rank = (p: number): number => Math.ceil((p * sorted.length) / 100 - 1e-9);
+  const at = (p: number): number => sorted[Math.max(0, rank(p) - 1)] ?? Number.NaN;
   return {
     count: sorted.length,
     min: sorted[0] ?? Number.NaN,

@@ -6,7 +6,7 @@ import type { Log, LogFields } from '../../src/base/log.ts';
 
 /** Waits for a condition; the clocks of these tests stand still, sockets do not. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
-  const limit = performance.now() + 5000;
+  const limit = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > limit) throw new Error(`Never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
