@@ -1,0 +1,193 @@
+/** The whole browser side: who is signed in, which screen, and the parts that outlive a screen. */
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import type { Centre, Duty, Problem, Session } from './contract.ts';
+import { BrowserClock } from './net/browser-clock.ts';
+import { type Api, createApi } from './net/http.ts';
+import { readKept, wipeKept } from './net/kept.ts';
+import { Live } from './net/live.ts';
+import { Tones } from './net/tones.ts';
+import { Board } from './parts/board.tsx';
+import { type App, AppProvider } from './parts/context.tsx';
+import { Devices } from './parts/devices.tsx';
+import { DutyPage } from './parts/duty.tsx';
+import { Field } from './parts/field.tsx';
+import { Shell } from './parts/shell.tsx';
+import { SignIn } from './parts/sign-in.tsx';
+import { en } from './texts/en.ts';
+import { type Texts, nb } from './texts/nb.ts';
+import { type Place, placeOf, screensOf } from './view/places.ts';
+
+type Who =
+  | { readonly state: 'asking' }
+  | { readonly state: 'nobody'; readonly problem: Problem | null; readonly expired: boolean }
+  /** `offline`: known from the phone's memory, the centre has not been reached yet. */
+  | { readonly state: 'signed-in'; readonly session: Session; readonly offline: boolean };
+
+interface Parts {
+  readonly clock: BrowserClock;
+  readonly api: Api;
+  readonly live: Live;
+  readonly tones: Tones;
+}
+
+const LANGUAGE = 'language';
+
+function useLanguage(): [Texts, () => void] {
+  const [texts, setTexts] = useState<Texts>(() => (localStorage.getItem(LANGUAGE) === 'en' ? en : nb));
+  useEffect(() => {
+    document.documentElement.lang = texts.lang;
+  }, [texts]);
+  const toggle = useCallback(() => {
+    setTexts((now) => {
+      const next = now.lang === 'nb' ? en : nb;
+      localStorage.setItem(LANGUAGE, next.lang);
+      return next;
+    });
+  }, []);
+  return [texts, toggle];
+}
+
+function usePlace(session: Session | null): Place {
+  const read = useCallback((): Place => placeOf(location.pathname, location.hash, session?.roles ?? []), [session]);
+  const [place, setPlace] = useState(read);
+  useEffect(() => {
+    const follow = (): void => setPlace(read());
+    follow();
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, [read]);
+  return place;
+}
+
+export function Root() {
+  const [texts, toggleLanguage] = useLanguage();
+  const [who, setWho] = useState<Who>({ state: 'asking' });
+  const signedOut = useRef<() => void>(() => undefined);
+
+  const parts = useMemo<Parts>(() => {
+    const clock = new BrowserClock();
+    const api = createApi(
+      (path, init) => fetch(path, init),
+      clock,
+      () => signedOut.current(),
+    );
+    const connect = (path: string): WebSocket =>
+      new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${path}`);
+    const onLost = (): void => void api.get<Session>('/api/v1/session');
+    return {
+      clock,
+      api,
+      live: new Live({ connect, clock, random: Math.random, onLost }),
+      tones: new Tones(() => new AudioContext(), clock),
+    };
+  }, []);
+  const { api, live } = parts;
+
+  useEffect(() => {
+    signedOut.current = () => setWho((now) => (now.state === 'signed-in' ? { state: 'nobody', problem: null, expired: true } : now));
+  }, []);
+
+  const ask = useCallback(async () => {
+    const answer = await api.get<Session>('/api/v1/session');
+    if (answer.ok) return setWho({ state: 'signed-in', session: answer.value, offline: false });
+    const kept = answer.problem === null ? readKept(localStorage) : null;
+    if (kept !== null) return setWho({ state: 'signed-in', session: kept.session, offline: true });
+    setWho((now) => (now.state === 'signed-in' ? now : { state: 'nobody', problem: answer.problem, expired: false }));
+  }, [api]);
+  useEffect(() => void ask(), [ask]);
+
+  const session = who.state === 'signed-in' ? who.session : null;
+  useEffect(() => {
+    if (session === null) return;
+    live.start();
+    const hurry = (): void => live.hurry();
+    addEventListener('online', hurry);
+    return () => {
+      removeEventListener('online', hurry);
+      live.stop();
+    };
+  }, [live, session]);
+
+  const signOut = useCallback(async () => {
+    wipeKept(localStorage);
+    live.stop();
+    await api.delete('/api/v1/session');
+    wipeKept(localStorage);
+    location.hash = '';
+    setWho({ state: 'nobody', problem: null, expired: false });
+  }, [api, live]);
+
+  if (who.state === 'asking')
+    return (
+      <p className="waiting" aria-live="polite">
+        {texts.app.loading}
+      </p>
+    );
+  if (who.state === 'nobody' || session === null) {
+    return (
+      <SignIn
+        texts={texts}
+        api={api}
+        problem={who.state === 'nobody' ? who.problem : null}
+        expired={who.state === 'nobody' && who.expired}
+        onSignedIn={(next) => {
+          if (readKept(localStorage)?.session.account !== next.account) wipeKept(localStorage);
+          setWho({ state: 'signed-in', session: next, offline: false });
+        }}
+        toggleLanguage={toggleLanguage}
+      />
+    );
+  }
+  return (
+    <SignedIn
+      key={session.account}
+      parts={parts}
+      session={session}
+      texts={texts}
+      toggleLanguage={toggleLanguage}
+      signOut={() => void signOut()}
+    />
+  );
+}
+
+interface SignedInProps {
+  readonly parts: Parts;
+  readonly session: Session;
+  readonly texts: Texts;
+  readonly toggleLanguage: () => void;
+  readonly signOut: () => void;
+}
+
+function SignedIn({ parts, session, texts, toggleLanguage, signOut }: SignedInProps) {
+  const place = usePlace(session);
+  const [centre, setCentre] = useState<Centre | null>(() => readKept(localStorage)?.centre ?? null);
+  const [names, setNames] = useState<ReadonlyMap<string, string>>(new Map());
+  const learn = useCallback((duty: Duty) => {
+    setNames((before) => {
+      const people = duty.teams.flatMap((team) => team.onDuty);
+      if (people.every(({ account, name }) => before.get(account) === name)) return before;
+      return new Map([...before, ...people.map(({ account, name }) => [account, name] as const)]);
+    });
+  }, []);
+  const { api } = parts;
+  useEffect(() => {
+    void api.get<Centre>('/api/v1/centre').then((answer) => answer.ok && setCentre(answer.value));
+    void api.get<Duty>('/api/v1/duty').then((answer) => answer.ok && learn(answer.value));
+  }, [api, learn]);
+
+  const app = useMemo<App>(
+    () => ({ ...parts, texts, session, centre, names, learn, signOut, toggleLanguage, go: (address) => void (location.hash = address) }),
+    [parts, texts, session, centre, names, learn, signOut, toggleLanguage],
+  );
+  const screens = screensOf(session.roles);
+  return (
+    <AppProvider value={app}>
+      <Shell place={place} screens={screens}>
+        {place.screen === 'board' && <Board opened={place.alarm} />}
+        {place.screen === 'field' && <Field opened={place.alarm} />}
+        {place.screen === 'duty' && <DutyPage />}
+        {place.screen === 'devices' && <Devices />}
+      </Shell>
+    </AppProvider>
+  );
+}

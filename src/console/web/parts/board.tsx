@@ -1,0 +1,219 @@
+/** The operator's board: lanes by priority beside the open card, sound until somebody takes the alarm, every command by key. */
+import { Button, Heading, Paragraph } from '@digdir/designsystemet-react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import type { AlarmView } from '../../../alarms/view.ts';
+import { type BoardLane, LANES, boardOf, neighbour, newestWaiting } from '../view/board.ts';
+import { readKey } from '../view/commands.ts';
+import { countsOf } from '../view/feed.ts';
+import { addressOf } from '../view/places.ts';
+import { soundNow } from '../view/sounds.ts';
+import { AlarmCard, type CardKeys } from './alarm-card.tsx';
+import { AlarmRow, subjectOf } from './alarm-row.tsx';
+import { useApp, useFeed } from './context.tsx';
+import { Age } from './feed-status.tsx';
+import { KeyHelp } from './key-help.tsx';
+
+/** Rows drawn at first of a lane: all that a person can handle, not all that a power cut can send. */
+const CAP = { life: 100, urgent: 100, care: 100, technical: 25 } as const;
+const MORE = 100;
+
+const inField = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
+
+function useSoundAlarm(open: ReadonlyMap<string, AlarmView>): 'ready' | 'muted' | 'off' {
+  const { tones, session } = useApp();
+  const priority = soundNow(open.values(), session.account);
+  useEffect(() => tones.play(priority), [tones, priority]);
+  useEffect(() => () => tones.play(null), [tones]);
+  // Any gesture lets the browser sound: there is no reason to wait for the banner's button.
+  useEffect(() => {
+    const wake = (): void => void tones.wake();
+    addEventListener('pointerdown', wake, { once: true });
+    addEventListener('keydown', wake, { once: true });
+    return () => {
+      removeEventListener('pointerdown', wake);
+      removeEventListener('keydown', wake);
+    };
+  }, [tones]);
+  return useSyncExternalStore(tones.subscribe, tones.sound);
+}
+
+/** Says new alarms to screen readers; what was open when the page came is not news. */
+function useAnnouncement(open: ReadonlyMap<string, AlarmView>, ready: boolean): string {
+  const app = useApp();
+  const heard = useRef<Map<string, number> | null>(null);
+  const [said, setSaid] = useState('');
+  useEffect(() => {
+    if (!ready) return;
+    const before = heard.current;
+    const fresh = [...open.values()].filter(
+      (alarm) => alarm.priority !== 'technical' && before !== null && (before.get(alarm.number) ?? 0) < alarm.signalCount,
+    );
+    heard.current = new Map([...open.values()].map((alarm) => [alarm.number, alarm.signalCount]));
+    const [first] = fresh;
+    if (first === undefined) return;
+    const { texts } = app;
+    setSaid(texts.board.announce(texts.priorities[first.priority], texts.kinds[first.kind], subjectOf(app, first)));
+  }, [open, ready, app]);
+  return said;
+}
+
+export function Board({ opened }: { readonly opened: string | null }) {
+  const app = useApp();
+  const { texts, session, tones, go } = app;
+  const feed = useFeed();
+  const [extra, setExtra] = useState(0);
+  const [help, setHelp] = useState(false);
+  const sound = useSoundAlarm(feed.open);
+  const announcement = useAnnouncement(feed.open, feed.feed !== null);
+  const keys = useRef<CardKeys | null>(null);
+  const counts = countsOf(feed);
+  const lanes = useMemo(
+    () => boardOf(feed.open.values(), { me: session.account, cap: { ...CAP, technical: CAP.technical + extra }, counts }),
+    // The counts change only with the feed.
+    [feed, session.account, extra],
+  );
+  const newest = newestWaiting(feed.open.values());
+  const total = LANES.reduce((sum, lane) => sum + counts[lane], 0);
+
+  useEffect(() => {
+    function onKey(event: KeyboardEvent): void {
+      const { key, ctrlKey, altKey, metaKey, target } = event;
+      const wish = readKey({ key, ctrlKey, altKey, metaKey, inField: inField(target) });
+      if (wish === null || event.defaultPrevented) return;
+      if (wish.wish === 'help') setHelp((shown) => !shown);
+      else if (wish.wish === 'sound') void tones.wake();
+      else if (wish.wish === 'back') {
+        if (help) setHelp(false);
+        else if (keys.current?.back() !== true && opened !== null) leave(opened);
+      } else if (wish.wish === 'move') {
+        const next = neighbour(lanes, focusedNumber() ?? opened, wish.step);
+        if (next === null) return;
+        rowOf(next)?.focus();
+      } else if (opened === null || (focusedNumber() !== null && focusedNumber() !== opened)) {
+        // A command without a card opens the card that it would be about, and does no more: nobody acts unseen.
+        const about = focusedNumber() ?? neighbour(lanes, null, 1);
+        if (about === null) return;
+        go(addressOf({ screen: 'board', alarm: about }));
+      } else keys.current?.press(wish.command);
+      event.preventDefault();
+    }
+    function leave(number: string): void {
+      go(addressOf({ screen: 'board', alarm: null }));
+      requestAnimationFrame(() => rowOf(number)?.focus());
+    }
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, [go, help, lanes, opened, tones]);
+
+  return (
+    <div className="board" data-open={opened !== null}>
+      <div role="alert">
+        {sound === 'muted' && (
+          <p className="banner" data-kind="sound">
+            <strong>{texts.app.soundOff}</strong>{' '}
+            <span>
+              {texts.app.soundKey}{' '}
+              <Button data-size="sm" data-color="neutral" variant="secondary" onClick={() => void tones.wake()}>
+                {texts.app.soundOn}
+              </Button>
+            </span>
+          </p>
+        )}
+      </div>
+      <p className="visually-hidden" aria-live="assertive">
+        {announcement}
+      </p>
+      <div className="board-grid">
+        <section className="lanes" aria-labelledby="board-title">
+          <div className="lanes-head">
+            <Heading level={1} data-size="xs" id="board-title">
+              {texts.board.title}
+            </Heading>
+            <ul className="totals" aria-hidden="true">
+              {LANES.map((lane) => (
+                <li key={lane} data-priority={lane} data-none={counts[lane] === 0}>
+                  {counts[lane]}
+                </li>
+              ))}
+            </ul>
+            <Button variant="tertiary" data-size="sm" data-color="neutral" onClick={() => setHelp(true)} className="only-wide">
+              {texts.board.help} <kbd>?</kbd>
+            </Button>
+          </div>
+          {newest !== null && total > 8 && (
+            <a className="newest" href={addressOf({ screen: 'board', alarm: newest.number })} data-priority={newest.priority}>
+              <span>{texts.board.newest}</span>
+              <strong>
+                {texts.kinds[newest.kind]}, {subjectOf(app, newest)}
+              </strong>
+              <Age since={newest.lastSignalAt} />
+            </a>
+          )}
+          {feed.feed === null && <p className="waiting">{texts.app.connecting}</p>}
+          {feed.feed !== null && total === 0 && (
+            <div className="empty">
+              <Heading level={2} data-size="xs">
+                {texts.board.empty}
+              </Heading>
+              <Paragraph>{texts.board.emptyHelp}</Paragraph>
+            </div>
+          )}
+          {total > 0 &&
+            lanes.map((lane) => <Lane key={lane.priority} lane={lane} opened={opened} onMore={() => setExtra((n) => n + MORE)} />)}
+        </section>
+        {opened !== null && <AlarmCard key={opened} number={opened} keys={keys} />}
+      </div>
+      {help && <KeyHelp onClose={() => setHelp(false)} />}
+    </div>
+  );
+}
+
+interface LaneProps {
+  readonly lane: BoardLane;
+  readonly opened: string | null;
+  readonly onMore: () => void;
+}
+
+function Lane({ lane, opened, onMore }: LaneProps) {
+  const { texts } = useApp();
+  const { priority, rows, total, more } = lane;
+  const waiting = rows.filter((alarm) => alarm.state === 'waiting').length;
+  // Only what was sent can be drawn: the rest of a flood is a number.
+  const heldMore = rows.length > 0 && more > 0;
+  return (
+    <section className="lane" data-priority={priority} aria-labelledby={`lane-${priority}`}>
+      <div className="lane-head">
+        <Heading level={2} data-size="2xs" id={`lane-${priority}`}>
+          {texts.priorities[priority]}
+        </Heading>
+        <span className="lane-count">
+          {total === 0
+            ? texts.board.laneEmpty
+            : waiting > 0 && priority !== 'technical'
+              ? `${texts.board.open(total)} · ${texts.board.waiting(waiting)}`
+              : texts.board.open(total)}
+        </span>
+      </div>
+      {rows.length > 0 && (
+        <ul className="rows">
+          {rows.map((alarm) => (
+            <AlarmRow key={alarm.number} alarm={alarm} opened={alarm.number === opened} />
+          ))}
+        </ul>
+      )}
+      {heldMore && (
+        <p className="more">
+          {texts.board.more(more)}{' '}
+          <Button variant="tertiary" data-size="sm" onClick={onMore}>
+            {texts.board.showMore}
+          </Button>
+        </p>
+      )}
+    </section>
+  );
+}
+
+const rowOf = (number: string): HTMLElement | null => document.querySelector(`.row[data-number="${CSS.escape(number)}"]`);
+const focusedNumber = (): string | null =>
+  document.activeElement instanceof HTMLElement ? (document.activeElement.dataset['number'] ?? null) : null;
