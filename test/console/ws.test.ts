@@ -36,7 +36,7 @@ const ACCOUNTS: Record<string, Viewer> = {
 };
 
 /** A console process on the stores: path, hub, HTTP server and sockets; sign-in is the name of the account in a header. */
-async function startConsole({ limits }: { limits?: WsParts['limits'] } = {}) {
+async function startConsole({ limits, blind = () => false }: { limits?: WsParts['limits']; blind?: () => boolean } = {}) {
   const path = startFeedPath(stores);
   // The sockets' own clock, which tests move: pulses, pings and checks come when they are wanted.
   const clock = new MovableClock(path.clock.now());
@@ -53,7 +53,7 @@ async function startConsole({ limits }: { limits?: WsParts['limits'] } = {}) {
   const opened: string[] = [];
   const sockets: ConsoleSockets = attachSockets({
     server,
-    hub: path.hub,
+    hub: { ...path.hub, alive: () => path.hub.alive() && !blind() },
     authenticate,
     opened: (account) => opened.push(account),
     clock,
@@ -109,7 +109,7 @@ class Console {
     const query = resume === undefined ? '' : `?resume=${encodeURIComponent(resume)}`;
     for (const [number, view] of before?.held ?? []) this.held.set(number, view);
     this.socket = new WebSocket(`ws://127.0.0.1:${port}/ws${query}`, { headers: { 'x-account': account, ...headers } });
-    this.socket.on('message', (data) => this.#take(JSON.parse(String(data)) as ServerMessage));
+    this.socket.on('message', (data: Buffer) => this.#take(JSON.parse(data.toString('utf8')) as ServerMessage));
     this.socket.on('close', (code) => (this.closeCode = code));
     this.socket.on('unexpected-response', (_request, response) => (this.status = response.statusCode ?? 0));
     this.socket.on('error', () => undefined);
@@ -147,7 +147,7 @@ const CLOSE: AlarmCommand = { command: 'close', outcome: 'other', text: 'x' };
 const CONFIRM: AlarmCommand = { command: 'confirm-contact', how: 'voice' };
 const TECHNICAL = { role: 'technical', kind: 'battery-low', priority: 'technical' } as const;
 
-t.test('a snapshot, then each change; the other municipality sees nothing of it', async (t) => {
+await t.test('a snapshot, then each change; the other municipality sees nothing of it', async (t) => {
   const centre = await startConsole();
   t.teardown(() => centre.stop());
   const early = await centre.press('first');
@@ -190,7 +190,7 @@ t.test('a snapshot, then each change; the other municipality sees nothing of it'
   await until('its account is gone', () => !centre.sockets.openAccounts().includes('operator'));
 });
 
-t.test('a responder sees what they are asked to, until they decline', async (t) => {
+await t.test('a responder sees what they are asked to, until they decline', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -213,7 +213,7 @@ t.test('a responder sees what they are asked to, until they decline', async (t) 
   );
 });
 
-t.test('resuming brings what was missed, and nothing else; whatever cannot be resumed gets a snapshot', async (t) => {
+await t.test('resuming brings what was missed, and nothing else; whatever cannot be resumed gets a snapshot', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -257,7 +257,7 @@ t.test('resuming brings what was missed, and nothing else; whatever cannot be re
   }
 });
 
-t.test('FLUSHALL on Redis: sockets that are open get a snapshot, and the next change comes', async (t) => {
+await t.test('FLUSHALL on Redis: sockets that are open get a snapshot, and the next change comes', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -278,7 +278,7 @@ t.test('FLUSHALL on Redis: sockets that are open get a snapshot, and the next ch
   for (const pulse of await centre.pulses(operator)) t.equal(agrees(pulse, operator.held.values(), true), true);
 });
 
-t.test('Redis stopped: the board goes on within 5 s, with pulses, and again when it is back', async (t) => {
+await t.test('Redis stopped: the board goes on within 5 s, with pulses, and again when it is back', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -307,7 +307,7 @@ t.test('Redis stopped: the board goes on within 5 s, with pulses, and again when
   );
 });
 
-t.test('after any mixture of commands and signals the pulse agrees with what each console holds', async (t) => {
+await t.test('after any mixture of commands and signals the pulse agrees with what each console holds', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -355,7 +355,22 @@ t.test('after any mixture of commands and signals the pulse agrees with what eac
   }
 });
 
-t.test('beyond 200 technical alarms the needs are still compared', async (t) => {
+await t.test('no pulse while nothing is read', async (t) => {
+  let blind = true;
+  const centre = await startConsole({ blind: () => blind });
+  t.teardown(() => centre.stop());
+  const operator = new Console(centre.port, 'operator');
+  await operator.first();
+  await until('the hub reads', () => centre.hub.alive());
+  await centre.pass(6000);
+  operator.socket.send('{"type":"ping"}');
+  await until('what was sent has come', () => operator.of('pong')[0]);
+  t.equal(operator.of('pulse').length, 0);
+  blind = false;
+  await centre.pulses(operator);
+});
+
+await t.test('beyond 200 technical alarms the needs are still compared', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -374,7 +389,7 @@ t.test('beyond 200 technical alarms the needs are still compared', async (t) => 
   t.equal(agrees(pulse, operator.held.values(), operator.complete), false);
 });
 
-t.test('what is asked of a console that holds something else: a snapshot, not too often; a ping is answered', async (t) => {
+await t.test('what is asked of a console that holds something else: a snapshot, not too often; a ping is answered', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -402,7 +417,7 @@ t.test('what is asked of a console that holds something else: a snapshot, not to
   await until('it is shown out', () => large.closeCode === 1009);
 });
 
-t.test('who may connect', async (t) => {
+await t.test('who may connect', async (t) => {
   const centre = await startConsole({ limits: { perAccount: 2, all: 3 } });
   t.teardown(() => centre.stop());
   const status = async (one: Console): Promise<number> => until('a refusal', () => one.status);
@@ -426,32 +441,35 @@ t.test('who may connect', async (t) => {
   t.ok(centre.sockets.stats().refused >= 6);
 });
 
-t.test('a session that ended closes its sockets within seconds; other rights bring another picture; an outage ends nobody', async (t) => {
-  await stores.empty();
-  const centre = await startConsole();
-  t.teardown(() => centre.stop());
-  const number = await centre.press('rights');
-  await until('the hub has it', () => centre.hub.replica.version(number) === 1);
-  const [operator, sola] = [new Console(centre.port, 'operator'), new Console(centre.port, 'sola')];
-  await Promise.all([operator.first(), sola.first()]);
-  centre.setAway(true);
-  await centre.pass(2000);
-  await centre.pass(3000);
-  centre.setAway(false);
-  centre.signedOut.add('operator');
-  centre.rights.sola = viewerOf('sola', ['operator'], '1103', '1124');
-  await centre.pass(1000);
-  await until('signed out', () => operator.closeCode === 4401);
-  await until('the other municipality is shown', () => sola.version(number) === 1);
-  t.equal(sola.closeCode, null);
-  const natt = new Console(centre.port, 'natt');
-  await natt.first();
-  centre.signedOut.add('natt');
-  centre.sockets.recheck('natt');
-  await until('at once', () => natt.closeCode === 4401);
-  await centre.sockets.stop();
-  await until('the centre says that it stops', () => sola.closeCode === 1001);
-});
+await t.test(
+  'a session that ended closes its sockets within seconds; other rights bring another picture; an outage ends nobody',
+  async (t) => {
+    await stores.empty();
+    const centre = await startConsole();
+    t.teardown(() => centre.stop());
+    const number = await centre.press('rights');
+    await until('the hub has it', () => centre.hub.replica.version(number) === 1);
+    const [operator, sola] = [new Console(centre.port, 'operator'), new Console(centre.port, 'sola')];
+    await Promise.all([operator.first(), sola.first()]);
+    centre.setAway(true);
+    await centre.pass(2000);
+    await centre.pass(3000);
+    centre.setAway(false);
+    centre.signedOut.add('operator');
+    centre.rights.sola = viewerOf('sola', ['operator'], '1103', '1124');
+    await centre.pass(1000);
+    await until('signed out', () => operator.closeCode === 4401);
+    await until('the other municipality is shown', () => sola.version(number) === 1);
+    t.equal(sola.closeCode, null);
+    const natt = new Console(centre.port, 'natt');
+    await natt.first();
+    centre.signedOut.add('natt');
+    centre.sockets.recheck('natt');
+    await until('at once', () => natt.closeCode === 4401);
+    await centre.sockets.stop();
+    await until('the centre says that it stops', () => sola.closeCode === 1001);
+  },
+);
 
 /** A socket that shakes hands and then reads and answers nothing. */
 async function deafSocket(port: number): Promise<Socket> {
@@ -472,7 +490,7 @@ async function deafSocket(port: number): Promise<Socket> {
   return socket;
 }
 
-t.test('who does not answer two pings is ended', async (t) => {
+await t.test('who does not answer two pings is ended', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());
@@ -492,7 +510,7 @@ t.test('who does not answer two pings is ended', async (t) => {
   t.equal(operator.closeCode, null);
 });
 
-t.test('who reads too slowly is ended, and what the snapshot holds does not count', async (t) => {
+await t.test('who reads too slowly is ended, and what the snapshot holds does not count', async (t) => {
   await stores.empty();
   const centre = await startConsole();
   t.teardown(() => centre.stop());

@@ -38,7 +38,7 @@ async function everyPage(of: Board, who: Viewer, state: 'open' | 'closed', limit
   }
 }
 
-t.test('lists, pages and single alarms hold exactly what the rule of sight allows', async (t) => {
+await t.test('lists, pages and single alarms hold exactly what the rule of sight allows', async (t) => {
   const meanings = [{}, { priority: 'care', kind: 'door' }, { role: 'technical', kind: 'battery-low', priority: 'technical' }] as const;
   const numbers: string[] = [];
   for (const [n, municipality] of ['1103', '1103', '1124', '1124', '1120'].entries()) {
@@ -103,7 +103,7 @@ t.test('lists, pages and single alarms hold exactly what the rule of sight allow
   t.same(order1, order1.toSorted(), 'most urgent first, then oldest');
 });
 
-t.test('a case that was closed long ago is gone for its responder, not for the centre', async (t) => {
+await t.test('a case that was closed long ago is gone for its responder, not for the centre', async (t) => {
   const number = await path.press('long-ago');
   await order(number, DISPATCH);
   await order(number, { command: 'override-contact', reason: 'test' }, LEDER);
@@ -115,7 +115,7 @@ t.test('a case that was closed long ago is gone for its responder, not for the c
   t.ok(await later.one(ALL, number));
 });
 
-t.test('any text may be asked for as a number or a cursor', async (t) => {
+await t.test('any text may be asked for as a number or a cursor', async (t) => {
   for (const text of ['', '0', '-1', 'x', '1 or 1=1', '99999999999999999999', '\u0000', '1e3', '1001.0'])
     t.equal(await board.one(ALL, text), null, JSON.stringify(text));
   for (const text of [
@@ -131,7 +131,7 @@ t.test('any text may be asked for as a number or a cursor', async (t) => {
   t.equal((await board.page(ALL, { state: 'open', cursor: null, limit: Number.NaN }))?.alarms.length, 1);
 });
 
-t.test('the first 200 technical alarms are sent, the rest is counted and read by pages', async (t) => {
+await t.test('the first 200 technical alarms are sent, the rest is counted and read by pages', async (t) => {
   const technical = { role: 'technical', kind: 'battery-low', priority: 'technical' } as const;
   await Promise.all(Array.from({ length: 205 }, (_, n) => path.press(`flat-${n}`, { municipality: '9999', meaning: technical })));
   await path.press('flat-need', { municipality: '9999' });
@@ -142,7 +142,7 @@ t.test('the first 200 technical alarms are sent, the rest is counted and read by
   t.equal(new Set(await everyPage(board, who, 'open', 50)).size, 206);
 });
 
-t.test('PostgreSQL away is said so', async (t) => {
+await t.test('PostgreSQL away is said so', async (t) => {
   const away = openPostgres('postgres://nobody@127.0.0.1:1/none', SILENT, 1);
   t.teardown(() => away.stop());
   await t.rejects(createBoard({ pg: away, clock, log: SILENT }).open(ALL), { code: 'store-away' });
@@ -168,9 +168,12 @@ function claims(openAccounts: string[]) {
         busy -= 1;
       }
     };
-  const leases: ClaimLeases = { renew: counted(real.renew), grace: counted(real.grace), lapsed: counted(real.lapsed) };
-  const order1 = slow.order.bind(slow);
-  const counting = { order: counted(order1) };
+  const leases: ClaimLeases = {
+    renew: counted((accounts, at) => real.renew(accounts, at)),
+    grace: counted((at) => real.grace(at)),
+    lapsed: counted((now, limit) => real.lapsed(now, limit)),
+  };
+  const counting = { order: counted((request: Parameters<typeof slow.order>[0]) => slow.order(request)) };
   const keeper = startClaimKeeper({ leases, openAccounts: () => openAccounts, clock: moved, log: SILENT });
   const sweep = startLeaseSweep({ desk: counting, leases, clock: moved, log: SILENT });
   /** Moves on in steps in which everything that was started comes to its end. */
@@ -203,7 +206,7 @@ function claims(openAccounts: string[]) {
   };
 }
 
-t.test('a claim is kept while a socket is open, and returned 10 s after it is gone', async (t) => {
+await t.test('a claim is kept while a socket is open, and returned 10 s after it is gone', async (t) => {
   const open = ['operator'];
   const desk1 = claims(open);
   t.teardown(() => desk1.stop());
@@ -222,7 +225,7 @@ t.test('a claim is kept while a socket is open, and returned 10 s after it is go
   t.equal(one?.alarm.attention.interrupted, true);
 });
 
-t.test('requests without a socket keep a claim too', async (t) => {
+await t.test('requests without a socket keep a claim too', async (t) => {
   const desk1 = claims([]);
   t.teardown(() => desk1.stop());
   const number = await path.press('lease-http');
@@ -238,7 +241,7 @@ t.test('requests without a socket keep a claim too', async (t) => {
   t.equal(await desk1.claimedBy(number), null);
 });
 
-t.test('after a restart, and after PostgreSQL was away, everybody has 10 s to come back', async (t) => {
+await t.test('after a restart, and after PostgreSQL was away, everybody has 10 s to come back', async (t) => {
   const open = ['operator'];
   const before = claims(open);
   const number = await path.press('lease-restart');
@@ -264,7 +267,7 @@ t.test('after a restart, and after PostgreSQL was away, everybody has 10 s to co
   t.equal(await desk2.claimedBy(number), null);
 });
 
-t.test('a claim whose lease row is missing does not last for ever', async (t) => {
+await t.test('a claim whose lease row is missing does not last for ever', async (t) => {
   const desk1 = claims([]);
   t.teardown(() => desk1.stop());
   const number = await path.press('lease-missing');
@@ -275,7 +278,7 @@ t.test('a claim whose lease row is missing does not last for ever', async (t) =>
   t.equal(await desk1.claimedBy(number), null);
 });
 
-t.test('the desk keeps a claim whose lease was renewed since the sweep looked', async (t) => {
+await t.test('the desk keeps a claim whose lease was renewed since the sweep looked', async (t) => {
   const number = await path.press('lease-raced');
   await order(number, { command: 'claim' });
   t.match(await order(number, { command: 'lapse-claim', by: 'operator' }, { type: 'centre', part: 'sweep' }), { refused: 'not-due' });

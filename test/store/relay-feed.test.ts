@@ -5,8 +5,16 @@ import type { AlarmView } from '../../src/alarms/view.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
-import { type FeedEntry, type FeedPosition, type FeedSource, compareIds, feedIdOf } from '../../src/console/feed-source.ts';
-import type { HubChange } from '../../src/console/feed-hub.ts';
+import {
+  type AlarmSource,
+  type FeedEntry,
+  type FeedPosition,
+  type FeedSource,
+  compareIds,
+  feedIdOf,
+} from '../../src/console/feed-source.ts';
+import { type HubChange, startFeedHub } from '../../src/console/feed-hub.ts';
+import { createAlarmSource } from '../../src/store/alarm-views.ts';
 import { createFeedSource, createFeedWriter } from '../../src/store/feed.ts';
 import { createPresence } from '../../src/store/presence.ts';
 import { openRedis } from '../../src/store/redis.ts';
@@ -41,7 +49,7 @@ async function readAll(source: FeedSource, from: FeedPosition): Promise<FeedEntr
 const claim = (path: ReturnType<typeof startFeedPath>, number: string, command: 'claim' | 'release') =>
   path.desk.order({ number, command: { command }, actor: KARI, version: null, doneAt: null, key: null });
 
-t.test('each change reaches the feed, one alarm in the order of its versions, and the outbox is left empty', async (t) => {
+await t.test('each change reaches the feed, one alarm in the order of its versions, and the outbox is left empty', async (t) => {
   const path = startFeedPath(stores);
   t.teardown(() => path.stop());
   // A reader of its own: the hub blocks on the other.
@@ -68,7 +76,7 @@ t.test('each change reaches the feed, one alarm in the order of its versions, an
   t.equal(path.hub.stats().repaired, 0, 'nothing had to be found in PostgreSQL');
 });
 
-t.test('the relay waits for a Redis that is away, and publishes what is newest then', async (t) => {
+await t.test('the relay waits for a Redis that is away, and publishes what is newest then', async (t) => {
   await stores.empty();
   const path = startFeedPath(stores, { relaying: false });
   t.teardown(() => path.stop());
@@ -107,7 +115,7 @@ t.test('the relay waits for a Redis that is away, and publishes what is newest t
   await relay.stop();
 });
 
-t.test('an alarm whose row cannot be shown holds up no other', async (t) => {
+await t.test('an alarm whose row cannot be shown holds up no other', async (t) => {
   await stores.empty();
   const lines: string[] = [];
   const log = createLog('warn', { write: (line) => lines.push(line) });
@@ -123,7 +131,7 @@ t.test('an alarm whose row cannot be shown holds up no other', async (t) => {
   t.match(lines.join(''), /alarm-not-shown/);
 });
 
-t.test('thousands of changes a second go through', async (t) => {
+await t.test('thousands of changes a second go through', async (t) => {
   await stores.empty();
   const path = startFeedPath(stores, { relaying: false });
   t.teardown(() => path.stop());
@@ -146,7 +154,7 @@ t.test('thousands of changes a second go through', async (t) => {
   t.ok(perSecond > 1000);
 });
 
-t.test('FLUSHALL: another epoch, and everything is read anew within 2 s', async (t) => {
+await t.test('FLUSHALL: another epoch, and everything is read anew within 2 s', async (t) => {
   await stores.empty();
   const path = startFeedPath(stores);
   t.teardown(() => path.stop());
@@ -166,7 +174,7 @@ t.test('FLUSHALL: another epoch, and everything is read anew within 2 s', async 
   t.equal(path.hub.stats().repaired, 0);
 });
 
-t.test('a flush right behind a publication, before anybody read it, loses nothing', async (t) => {
+await t.test('a flush right behind a publication, before anybody read it, loses nothing', async (t) => {
   await stores.empty();
   const path = startFeedPath(stores);
   t.teardown(() => path.stop());
@@ -179,7 +187,7 @@ t.test('a flush right behind a publication, before anybody read it, loses nothin
 });
 
 for (const away of ['stopped with SIGSTOP', 'killed'] as const) {
-  t.test(`Redis ${away}: changes come from PostgreSQL, then over the feed again`, async (t) => {
+  await t.test(`Redis ${away}: changes come from PostgreSQL, then over the feed again`, async (t) => {
     await stores.empty();
     const path = startFeedPath(stores);
     t.teardown(() => path.stop());
@@ -216,7 +224,7 @@ for (const away of ['stopped with SIGSTOP', 'killed'] as const) {
   });
 }
 
-t.test('Redis away at the start: the board is there from PostgreSQL, then from the feed', async (t) => {
+await t.test('Redis away at the start: the board is there from PostgreSQL, then from the feed', async (t) => {
   await stores.empty();
   const writing = startFeedPath(stores);
   const number = await writing.press('early');
@@ -232,7 +240,38 @@ t.test('Redis away at the start: the board is there from PostgreSQL, then from t
   await until('the feed is read', () => path.hub.stats().mode === 'feed');
 });
 
-t.test('a change that nobody relays is found behind the feed', async (t) => {
+await t.test('while neither Redis nor PostgreSQL answers the hub says that it is blind', async (t) => {
+  await stores.empty();
+  const path = startFeedPath(stores);
+  t.teardown(() => path.stop());
+  const real = createAlarmSource({ pg: stores.postgres, log: SILENT });
+  let away = false;
+  const unless = async <T>(answer: Promise<T>): Promise<T> => {
+    const given = await answer;
+    if (away) throw new CentreError('store-away', 'PostgreSQL is away.');
+    return given;
+  };
+  const alarms: AlarmSource = {
+    all: (since) => unless(real.all(since)),
+    versions: (since, till) => unless(real.versions(since, till)),
+    these: (numbers) => unless(real.these(numbers)),
+  };
+  const source = createFeedSource({ redis: path.redis, random: systemRandom, log: SILENT });
+  const hub = startFeedHub({ source, alarms, clock: path.clock, log: SILENT });
+  t.teardown(() => hub.stop());
+  await until('the feed is read', () => hub.stats().mode === 'feed');
+  const pid = stores.redisServer.pid() ?? 0;
+  away = true;
+  process.kill(pid, 'SIGSTOP');
+  await until('blind', () => !hub.alive() && hub.stats().mode === 'blind', 5000);
+  const number = await path.press('unseen');
+  away = false;
+  await until('PostgreSQL is read', () => hub.alive() && hub.replica.version(number) === 1, 5000);
+  process.kill(pid, 'SIGCONT');
+  await until('the feed is read', () => hub.stats().mode === 'feed');
+});
+
+await t.test('a change that nobody relays is found behind the feed', async (t) => {
   await stores.empty();
   const path = startFeedPath(stores, { relaying: false });
   t.teardown(() => path.stop());
@@ -243,7 +282,7 @@ t.test('a change that nobody relays is found behind the feed', async (t) => {
   t.ok(path.hub.stats().repaired >= 1);
 });
 
-t.test('a reader that was overtaken by the trimming is told of the gap', async (t) => {
+await t.test('a reader that was overtaken by the trimming is told of the gap', async (t) => {
   await flushAll();
   const redis = openRedis(stores.redisServer.url, SILENT, systemRandom);
   t.teardown(() => redis.stop());
@@ -277,14 +316,14 @@ t.test('a reader that was overtaken by the trimming is told of the gap', async (
   t.same(await source.between(feedIdOf(now), now, 5000), [], 'nothing was missed');
 });
 
-t.test('stream ids are compared as numbers', async (t) => {
+await t.test('stream ids are compared as numbers', async (t) => {
   t.ok(compareIds('9-0', '10-0') < 0);
   t.ok(compareIds('1700000000000-9', '1700000000000-10') < 0);
   t.equal(compareIds('1-1', '1-1'), 0);
   t.ok(compareIds('2-0', '1-99') > 0);
 });
 
-t.test('presence lasts as long as it is renewed, and is an error while nobody can know', async (t) => {
+await t.test('presence lasts as long as it is renewed, and is an error while nobody can know', async (t) => {
   const redis = openRedis(stores.redisServer.url, SILENT, systemRandom);
   t.teardown(() => redis.stop());
   await until('connected', () => redis.connected());
