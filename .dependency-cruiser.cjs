@@ -144,7 +144,7 @@ const layerRules = LAYERS.flatMap(({ folder, except, imports, types = [], npm, n
   ];
 });
 
-const known = anyOf([...LAYERS.map(({ folder }) => folder), 'src/main.ts', 'src/app.ts']);
+const known = anyOf([...LAYERS.map(({ folder }) => folder), 'src/main.ts', 'src/app.ts', 'src/app']);
 
 module.exports = {
   forbidden: [

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { type Alarm, deadlineOf, stateOf } from '../alarms/alarm.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { rank } from '../alarms/triage.ts';
-import type { Instant } from '../base/clock.ts';
+import { type Instant, toIso } from '../base/clock.ts';
 
 /** An alarm after its new entries, and how it is joined. */
 export interface ChangedAlarm {
@@ -23,8 +23,7 @@ interface AskRow {
   readonly dueAt: Instant;
 }
 
-const iso = (at: Instant): string => new Date(at).toISOString();
-const isoOrNull = (at: Instant | null | undefined): string | null => (at === null || at === undefined ? null : iso(at));
+const isoOrNull = (at: Instant | null | undefined): string | null => (at === null || at === undefined ? null : toIso(at));
 
 /**
  * Everything that a decision changes goes in as one JSON document and one statement: a batch of 64 alarms costs one
@@ -71,7 +70,7 @@ export async function writeAlarms(client: pg.ClientBase, changed: readonly Chang
     entries: changed.flatMap(({ alarm, entries }) => entries.map((entry) => timelineRow(alarm.number, entry))),
     asks: changed.flatMap(({ alarm, entries }) => entries.flatMap((entry) => askRows(alarm, entry))),
   };
-  await client.query({ name: 'write-alarms', text: WRITE, values: [JSON.stringify(doc), iso(now)] });
+  await client.query({ name: 'write-alarms', text: WRITE, values: [JSON.stringify(doc), toIso(now)] });
 }
 
 function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {
@@ -89,8 +88,8 @@ function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {
     priority: alarm.priority,
     priority_rank: rank(alarm.priority),
     state: stateOf(alarm),
-    opened_at: iso(alarm.openedAt),
-    changed_at: iso(entries.at(-1)?.at ?? alarm.openedAt),
+    opened_at: toIso(alarm.openedAt),
+    changed_at: toIso(entries.at(-1)?.at ?? alarm.openedAt),
     closed_at: isoOrNull(alarm.closed?.at),
     deadline_at: isoOrNull(deadline?.at),
     deadline_what: deadline?.what ?? null,
@@ -103,7 +102,7 @@ function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {
 const timelineRow = (number: string, entry: TimelineEntry) => ({
   alarm: number,
   version: entry.version,
-  at: iso(entry.at),
+  at: toIso(entry.at),
   done_at: isoOrNull(entry.doneAt),
   actor: entry.actor,
   event: entry.event,
@@ -113,6 +112,6 @@ const timelineRow = (number: string, entry: TimelineEntry) => ({
 function askRows(alarm: Alarm, { event }: TimelineEntry): (Omit<AskRow, 'dueAt'> & { dueAt: string })[] {
   if (event.event !== 'dispatched' && event.event !== 'told') return [];
   return event.recipients.flatMap(({ account, asks }) =>
-    asks.map(({ id, channel, dueAt }) => ({ id, alarm: alarm.number, account, channel, rank: rank(alarm.priority), dueAt: iso(dueAt) })),
+    asks.map(({ id, channel, dueAt }) => ({ id, alarm: alarm.number, account, channel, rank: rank(alarm.priority), dueAt: toIso(dueAt) })),
   );
 }

@@ -4,7 +4,7 @@ import type { Alarm } from '../alarms/alarm.ts';
 import type { AlarmStore, Change, Found, IdempotencyKey } from '../alarms/desk.ts';
 import type { EventName } from '../alarms/event.ts';
 import type { AlarmView } from '../alarms/view.ts';
-import type { Instant } from '../base/clock.ts';
+import { type Instant, toIso } from '../base/clock.ts';
 import { writeAlarms } from './alarm-rows.ts';
 import type { Postgres } from './postgres.ts';
 import { inTransaction } from './transaction.ts';
@@ -61,7 +61,7 @@ async function changeOne(
   if (change.remember !== null) {
     const { account, key: name, answer } = change.remember;
     const text = 'insert into command_key (account, key, alarm, answer, at) values ($1, $2, $3, $4, $5)';
-    await client.query(text, [account, name, number, JSON.stringify(answer), new Date(now)]);
+    await client.query(text, [account, name, number, JSON.stringify(answer), toIso(now)]);
   }
   return { answer: null, wrote: true };
 }
@@ -72,7 +72,7 @@ async function keepLease(client: pg.ClientBase, { alarm, entries, leaseUntil }: 
   if (alarm.claim !== null && happened('claimed', 'taken-over')) {
     const text = `insert into claim_lease (alarm, account, until) values ($1, $2, $3)
       on conflict (alarm) do update set account = excluded.account, until = excluded.until`;
-    await client.query(text, [alarm.number, alarm.claim.by, new Date(leaseUntil)]);
+    await client.query(text, [alarm.number, alarm.claim.by, toIso(leaseUntil)]);
   }
   if (happened('released', 'claim-interrupted', 'snoozed', 'closed'))
     await client.query('delete from claim_lease where alarm = $1', [alarm.number]);
@@ -83,9 +83,9 @@ async function withdrawAsks(client: pg.ClientBase, { alarm, entries }: Change, n
   const happened = new Set(entries.map(({ event }) => event.event));
   const forAll = happened.has('accepted') || happened.has('closed') || (happened.has('claimed') && alarm.response.stage === 'none');
   const text = `update ask set state = 'withdrawn', recorded_at = $2 where alarm = $1 and state = 'pending'`;
-  if (forAll) await client.query(text, [alarm.number, new Date(now)]);
+  if (forAll) await client.query(text, [alarm.number, toIso(now)]);
   for (const { event, actor } of entries) {
     if (event.event !== 'declined' || actor.type !== 'person') continue;
-    await client.query(`${text} and account = $3`, [alarm.number, new Date(now), actor.account]);
+    await client.query(`${text} and account = $3`, [alarm.number, toIso(now), actor.account]);
   }
 }

@@ -104,8 +104,13 @@ export async function startPrivatePostgres(options: PrivateServerOptions): Promi
     },
     options,
   );
-  return { ...server, url: `postgres://${NAME}@/${NAME}?host=${encodeURIComponent(sockets)}` };
+  return { ...server, url: urlAt(sockets) };
 }
+
+/** Where the private server of a centre that runs on `dataDir` is reached. */
+export const privateDatabaseOf = (dataDir: string): string => urlAt(socketFolder(realpathSync(dataDir), SOCKET));
+
+const urlAt = (sockets: string): string => `postgres://${NAME}@/${NAME}?host=${encodeURIComponent(sockets)}`;
 
 const ENVIRONMENT = { PATH: process.env.PATH ?? '', LC_ALL: 'C', TZ: 'UTC' };
 
@@ -174,12 +179,20 @@ function accountFor(postgres: string, dataDir: string): Account {
       uid: 1,
     },
   ];
-  const usable = accounts.find(({ words }) => succeeds([...words, 'test', '-w', dataDir]) && succeeds([...words, postgres, '--version']));
+  const usable = accounts.find(({ words }) => canWrite(words, dataDir) && succeeds([...words, postgres, '--version']));
   if (usable !== undefined) return usable;
   throw startFailed(
     'PostgreSQL does not run as root, and this machine lets root neither make a user namespace nor change accounts',
     'run the centre as an ordinary user',
   );
+}
+
+/** Tried and not asked: access(2) knows nothing of the right that `setpriv` hands on. */
+function canWrite(words: readonly string[], folder: string): boolean {
+  const probe = path.join(folder, 'written-by-postgres');
+  const written = succeeds([...words, 'mkdir', probe]);
+  rmSync(probe, { recursive: true, force: true });
+  return written;
 }
 
 /** A cluster comes into being whole: initdb that was killed half-way leaves nothing that looks like one. */

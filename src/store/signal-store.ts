@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
+import { toIso } from '../base/clock.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Admit, Receipt, SignalStore } from '../intake/keep.ts';
 import { writeAlarms } from './alarm-rows.ts';
@@ -117,7 +118,7 @@ async function recall(client: pg.ClientBase, prepared: readonly Prepared[], keys
   const found = await client.query<AlarmRow>({ name: 'alarms-of-keys', text: ALARMS, values: [keys, toldOf] });
   const earliest = Math.min(...prepared.map(({ signal }) => signal.receivedAt)) - SOON_AFTER_CLOSED_MS;
   const closedRows = prepared.some(({ signal }) => signal.meaning.role === 'need')
-    ? (await client.query<ClosedRow>({ name: 'last-closed', text: LAST_CLOSED, values: [keys, new Date(earliest)] })).rows
+    ? (await client.query<ClosedRow>({ name: 'last-closed', text: LAST_CLOSED, values: [keys, toIso(earliest)] })).rows
     : [];
   return remember(earlier, found.rows, closedRows);
 }
@@ -132,7 +133,7 @@ async function recallSignals(client: pg.ClientBase, prepared: readonly Prepared[
   }
   if (without.length > 0) {
     const since = Math.min(...without.map(({ signal }) => signal.receivedAt)) - DUPLICATE_WINDOW_WITHOUT_ID_MS;
-    const values = [without.map(({ signal }) => signal.source), without.map(({ digest }) => digest), new Date(since)];
+    const values = [without.map(({ signal }) => signal.source), without.map(({ digest }) => digest), toIso(since)];
     rows.push(...(await client.query<EarlierSignal>({ name: 'earlier-bytes', text: EARLIER_BYTES, values })).rows);
   }
   return rows;
@@ -144,7 +145,7 @@ async function keepSignals(client: pg.ClientBase, prepared: readonly Prepared[],
     return {
       n: index + 1,
       id: signal.id,
-      received_at: new Date(signal.receivedAt).toISOString(),
+      received_at: toIso(signal.receivedAt),
       protocol: signal.protocol,
       source: signal.source,
       device: signal.device,

@@ -1,0 +1,153 @@
+/** The composition root: builds the parts of a centre, connects them by passing functions, starts and stops them in order. */
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { Registry, collectDefaultMetrics } from 'prom-client';
+import { createDesk } from './alarms/desk.ts';
+import { checksOf } from './app/checks.ts';
+import { type CleanUp, createCleanUp } from './app/clean-up.ts';
+import type { ProcessRole } from './app/command-line.ts';
+import { type Configuration, knownToRegister, readConfiguration } from './app/configuration.ts';
+import { startConsole } from './app/console.ts';
+import { startEscalation } from './app/escalation.ts';
+import { startIntake } from './app/intake.ts';
+import { gauge } from './app/measures.ts';
+import { type Stores, openStores } from './app/stores.ts';
+import { type Clock, RunningClock } from './base/clock.ts';
+import { type Random, systemRandom } from './base/ids.ts';
+import type { Log } from './base/log.ts';
+import type { Settings } from './base/settings.ts';
+import type { HealthCheck } from './console/health-routes.ts';
+import type { Notifier } from './escalation/ask.ts';
+import { createDuty } from './escalation/duty.ts';
+import { seedDemo } from './people/demo.ts';
+import { createAccountBook } from './store/accounts.ts';
+import { createAlarmStore } from './store/alarm-store.ts';
+import { type DataDir, openDataDir } from './store/data-dir.ts';
+import { createFeedWriter } from './store/feed.ts';
+import { createRegisterStore } from './store/register.ts';
+import { startRelay } from './store/relay.ts';
+import { createRosterStore } from './store/roster.ts';
+
+/** What `DATA_DIR/ready.json` says: where the centre listens (interfaces.md); only what does. */
+export interface Ready {
+  readonly pid: number;
+  readonly http?: string;
+  readonly mqtt?: string;
+  readonly mqtts?: string;
+  readonly sipUdp?: string;
+  readonly sipTcp?: string;
+}
+
+export interface CentreOptions {
+  readonly settings: Settings;
+  readonly roles: readonly ProcessRole[];
+  /** Puts the demonstration's accounts and register in. */
+  readonly demo: boolean;
+  readonly log: Log;
+  /** The machine's unless a test brings one that can be moved. */
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** A test's phones instead of page and SMS. */
+  readonly notifier?: Notifier;
+}
+
+export interface RunningCentre {
+  readonly ready: Ready;
+  /** Absolute. */
+  readonly dataDir: string;
+  /** No new input, what is in hand finished or handed on, stores closed. */
+  stop(): Promise<void>;
+}
+
+/** @throws CentreError with one sentence that says what is wrong; nothing is left half started */
+export async function startCentre(options: CentreOptions): Promise<RunningCentre> {
+  const cleanUp = createCleanUp(options.log);
+  try {
+    return await start(options, cleanUp);
+  } catch (error) {
+    await cleanUp.run();
+    throw error;
+  }
+}
+
+async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningCentre> {
+  const { settings, roles, demo, log, clock = new RunningClock(), random = systemRandom, notifier = null } = options;
+  const began = clock.monotonic();
+  const configuration = readConfiguration(settings.CONFIG_DIR);
+  const dataDir = await openDataDir(settings.DATA_DIR);
+  cleanUp.add('data-dir', () => dataDir.release());
+  const stores = await openStores({ settings, dataDir: dataDir.path, clock, random, log, cleanUp });
+  if (demo) await demonstrate(stores, configuration, clock, random, log);
+  watchTime(clock, log, cleanUp);
+
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const feed = createFeedWriter({ redis: stores.redis, random });
+  const relay = startRelay({ pg: stores.postgres, feed, clock, log });
+  cleanUp.add('relay', () => relay.stop());
+  gauge(registry, 'outbox_age_seconds', 'Age of the oldest change that was not published yet', () => relay.stats().outboxAgeMs / 1000);
+
+  let poked = (): void => relay.poke();
+  const committed = (): void => poked();
+  const desk = createDesk({ store: createAlarmStore(stores.postgres, committed), clock, random });
+  const duty = createDuty({ escalation: configuration.escalation, store: createRosterStore(stores.postgres), clock });
+  const checks: HealthCheck[] = checksOf(stores, clock);
+  const shared = { settings, configuration, stores, desk, duty, clock, random, log, registry, cleanUp, checks };
+
+  let publicUrl = settings.PUBLIC_URL ?? '';
+  const console = roles.includes('console') ? await startConsole({ ...shared, demo }) : null;
+  if (roles.includes('escalation')) {
+    const asks = startEscalation({ ...shared, notifier, publicUrl: () => publicUrl });
+    poked = () => {
+      relay.poke();
+      asks.poke();
+    };
+  }
+  const listening: { -readonly [K in keyof Ready]: Ready[K] } = { pid: process.pid };
+  // HTTP first: it is asked whether the centre is ready. Devices last: what they send is then shown and acted on at once.
+  if (console !== null) {
+    const { url } = await console.listen(settings.BIND, settings.HTTP_PORT);
+    listening.http = url;
+    if (publicUrl === '') publicUrl = url;
+  }
+  if (roles.includes('intake')) Object.assign(listening, await startIntake({ ...shared, committed }));
+  await announce(dataDir, listening, cleanUp);
+  log.info('centre-ready', { role: roles.join(','), tookMs: Math.round(clock.monotonic() - began) });
+  return { ready: listening, dataDir: dataDir.path, stop: () => stop(cleanUp, log) };
+}
+
+/** Removed before anything stops: who reads it must not turn to a centre that is going. */
+async function announce(dataDir: DataDir, ready: Ready, cleanUp: CleanUp): Promise<void> {
+  await dataDir.writeReady(ready);
+  cleanUp.add('ready', () => rm(path.join(dataDir.path, 'ready.json'), { force: true }));
+}
+
+async function stop(cleanUp: CleanUp, log: Log): Promise<void> {
+  log.info('centre-stopping');
+  await cleanUp.run();
+  log.info('centre-stopped');
+}
+
+async function demonstrate({ postgres }: Stores, configuration: Configuration, clock: Clock, random: Random, log: Log): Promise<void> {
+  await seedDemo({
+    configDir: configuration.dir,
+    accounts: createAccountBook(postgres),
+    register: createRegisterStore(postgres),
+    known: knownToRegister(configuration),
+    clock,
+    random,
+    log,
+  });
+}
+
+const LOOK_AT_WALL_MS = 5000;
+
+/** A wall clock that was stepped is reported, not followed (design § 2, Time). */
+function watchTime(clock: Clock, log: Log, cleanUp: CleanUp): void {
+  if (!(clock instanceof RunningClock)) return;
+  const timer = clock.every(LOOK_AT_WALL_MS, () => {
+    const jump = clock.wallClockJump();
+    if (jump !== null) log.warn('wall-clock-jumped', { byMs: Math.round(jump.by) });
+  });
+  cleanUp.add('time', () => timer.cancel());
+}

@@ -1,0 +1,92 @@
+/** Starts what acts by itself: the sweep of deadlines, the asks to responders, and the return of abandoned claims. */
+import type { Registry } from 'prom-client';
+import type { Desk } from '../alarms/desk.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Settings } from '../base/settings.ts';
+import { startLeaseSweep } from '../console/claim-keeper.ts';
+import type { DeliveryReports, Notifier } from '../escalation/ask.ts';
+import { type Asks, startAsks } from '../escalation/asks.ts';
+import type { Duty } from '../escalation/duty.ts';
+import { planRung } from '../escalation/plan.ts';
+import { startSweep } from '../escalation/sweep.ts';
+import { createNotifier } from '../notify/by-channel.ts';
+import { createPage } from '../notify/page.ts';
+import { createSms } from '../notify/sms.ts';
+import { createAskBacklog, createAskLedger, createSentAsks } from '../store/asks.ts';
+import { createClaimLeases } from '../store/claim-lease.ts';
+import { createDeadlines } from '../store/deadlines.ts';
+import { createPresence } from '../store/presence.ts';
+import { openAskQueue } from '../store/queues.ts';
+import type { CleanUp } from './clean-up.ts';
+import type { Configuration } from './configuration.ts';
+import { lateness } from './measures.ts';
+import type { Stores } from './stores.ts';
+
+export interface EscalationParts {
+  readonly settings: Settings;
+  readonly configuration: Configuration;
+  readonly stores: Stores;
+  readonly desk: Desk;
+  readonly duty: Duty;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry: Registry;
+  readonly cleanUp: CleanUp;
+  /** Known only once the console listens; asks are sent after that. */
+  readonly publicUrl: () => string;
+  /** Tests bring phones of their own. */
+  readonly notifier: Notifier | null;
+}
+
+/** The sender that stands on the phone: at most eleven letters (GSM 03.38). */
+const SMS_SENDER = 'Responssent';
+
+/** @returns the asks, to be told of each commit */
+export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke'> {
+  const { settings, configuration, stores, desk, duty, clock, log, registry, cleanUp, publicUrl } = parts;
+  const { postgres, redis, redisUrl } = stores;
+  const { escalation } = configuration;
+  const late = lateness(registry);
+  const sms = smsOf();
+  const page = createPage(createPresence(redis), log);
+
+  const asks = startAsks({
+    ledger: createAskLedger(postgres),
+    backlog: createAskBacklog(postgres),
+    sent: createSentAsks(postgres),
+    openQueue: (work) => openAskQueue({ url: redisUrl, clock, log, work }),
+    reports: sms,
+    notifier: parts.notifier ?? createNotifier({ page, sms }),
+    zones: escalation.zones,
+    linkTo: (alarm) => `${publicUrl()}/a/${alarm}`,
+    desk,
+    clock,
+    log,
+    observe: (lateMs) => late.asks.observe(lateMs / 1000),
+  });
+  cleanUp.add('asks', () => asks.stop());
+
+  const sweep = startSweep({
+    deadlines: createDeadlines(postgres),
+    desk,
+    plan: async () => {
+      const roll = await duty.roll();
+      return (alarm) => planRung(escalation, alarm, roll);
+    },
+    clock,
+    log,
+    observe: (lateMs) => late.deadlines.observe(lateMs / 1000),
+  });
+  cleanUp.add('sweep', () => sweep.stop());
+
+  const leases = startLeaseSweep({ desk, leases: createClaimLeases(postgres), clock, log });
+  cleanUp.add('claim-leases', () => leases.stop());
+  return asks;
+
+  function smsOf(): (Notifier & DeliveryReports) | null {
+    if (settings.SMS_GATEWAY_URL === undefined) return null;
+    const token = settings.SMS_GATEWAY_TOKEN ?? null;
+    return createSms({ url: settings.SMS_GATEWAY_URL, token, from: SMS_SENDER, callbackUrl: null }, { clock, log });
+  }
+}

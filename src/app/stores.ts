@@ -1,0 +1,89 @@
+/** Opens the stores of one process: given by URL, or private servers as its children; the schema brought forward. */
+import { type Clock, RunningClock, sleep } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Random } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Settings } from '../base/settings.ts';
+import { migrate } from '../store/migrate.ts';
+import { type Postgres, openPostgres, storeFault } from '../store/postgres.ts';
+import { startPrivatePostgres } from '../store/private-postgres.ts';
+import { startPrivateRedis } from '../store/private-redis.ts';
+import { rowsOf } from '../store/query.ts';
+import { type RedisLink, openRedis } from '../store/redis.ts';
+import type { CleanUp } from './clean-up.ts';
+
+export interface Stores {
+  readonly postgres: Postgres;
+  readonly redis: RedisLink;
+  /** What BullMQ opens its own connections with. */
+  readonly redisUrl: string;
+}
+
+export interface StoreParts {
+  readonly settings: Settings;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly cleanUp: CleanUp;
+}
+
+/** A database that is just being started by somebody else gets this long. */
+const DATABASE_PATIENCE_MS = 10_000;
+
+/** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
+export async function openStores(parts: StoreParts): Promise<Stores> {
+  const { cleanUp, random, log } = parts;
+  const [postgres, redisUrl] = await Promise.all([openDatabase(parts), redisUrlOf(parts)]);
+  const redis = openRedis(redisUrl, log, random);
+  cleanUp.add('redis-connections', () => redis.stop());
+  return { postgres, redis, redisUrl };
+}
+
+/** The database alone: what the command line needs. */
+export async function openDatabase({ settings, dataDir, clock, log, cleanUp }: StoreParts): Promise<Postgres> {
+  const url = settings.DATABASE_URL ?? (await privateDatabase(dataDir, log, cleanUp));
+  const postgres = openPostgres(url, log);
+  cleanUp.add('database-connections', () => postgres.stop());
+  await reachable(postgres);
+  await migrate(postgres.pool, log);
+  await continueTime(postgres, clock);
+  return postgres;
+}
+
+async function privateDatabase(dataDir: string, log: Log, cleanUp: CleanUp): Promise<string> {
+  const server = await startPrivatePostgres({ dataDir, log, clock: new RunningClock() });
+  cleanUp.add('postgres', () => server.stop());
+  return server.url;
+}
+
+async function redisUrlOf({ settings, dataDir, log, cleanUp }: StoreParts): Promise<string> {
+  if (settings.REDIS_URL !== undefined) return settings.REDIS_URL;
+  const server = await startPrivateRedis({ dataDir, log, clock: new RunningClock() });
+  cleanUp.add('redis', () => server.stop());
+  return server.url;
+}
+
+async function reachable(postgres: Postgres): Promise<void> {
+  const clock = new RunningClock();
+  const end = clock.monotonic() + DATABASE_PATIENCE_MS;
+  for (;;) {
+    try {
+      await rowsOf(postgres, 'select 1');
+      return;
+    } catch (error) {
+      if (storeFault(error) === 'refused' || clock.monotonic() > end) {
+        const message =
+          'The database that DATABASE_URL names cannot be used: check the address, the user and the password, and that it runs.';
+        throw new CentreError('database-unreachable', message, { cause: error });
+      }
+      await sleep(clock, 250);
+    }
+  }
+}
+
+/** Never earlier than the latest instant stored (design § 2, Time): a clock set back must not put new events before old ones. */
+async function continueTime(postgres: Postgres, clock: Clock): Promise<void> {
+  const [row] = await rowsOf<{ at: Date | null }>(postgres, 'select max(changed_at) as at from alarm');
+  if (row?.at && clock instanceof RunningClock) clock.atLeast(row.at.getTime());
+}

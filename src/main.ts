@@ -1,0 +1,66 @@
+/** The process: arguments, signals, exit codes. */
+import process from 'node:process';
+import { startCentre } from './app.ts';
+import { runAdminCommand } from './app/admin.ts';
+import { type Invocation, readCommandLine } from './app/command-line.ts';
+import { readConfiguration } from './app/configuration.ts';
+import { checkDemoAddress, greeting, startDemoDevices, startDemoGateway } from './app/demo.ts';
+import { CentreError } from './base/errors.ts';
+import { createLog } from './base/log.ts';
+import { type Settings, readSettings } from './base/settings.ts';
+
+type CentreInvocation = Extract<Invocation, { run: 'centre' }>;
+
+try {
+  const invocation = readCommandLine(process.argv.slice(2));
+  const settings = readSettings(process.env);
+  if (invocation.run === 'admin') process.exitCode = await runAdminCommand(invocation.args, settings);
+  else if (invocation.run === 'check-config') checkConfiguration(settings);
+  else await runCentre(invocation, settings);
+} catch (error) {
+  if (!(error instanceof CentreError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+}
+
+function checkConfiguration(settings: Settings): void {
+  const { municipalities, models, escalation } = readConfiguration(settings.CONFIG_DIR);
+  const counted = [
+    `${municipalities.length} municipalities`,
+    `${models.names.length} device models`,
+    `${escalation.teams.length} teams`,
+    `${escalation.ladders.length} ladders`,
+  ];
+  process.stdout.write(`${settings.CONFIG_DIR} is in order: ${counted.join(', ')}.\n`);
+}
+
+async function runCentre(invocation: CentreInvocation, given: Settings): Promise<void> {
+  const log = createLog(given.LOG_LEVEL);
+  const children: { stop(): Promise<void> }[] = [];
+  let stopping: Promise<void> | null = null;
+  let stop: () => Promise<void> = () => Promise.resolve();
+  // From the first moment on: a start that is interrupted must leave nothing half started.
+  const toldToStop = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
+  });
+
+  try {
+    if (invocation.demo) checkDemoAddress(given.BIND, invocation.force);
+    const { settings, gateway } = invocation.demo ? await startDemoGateway(given) : { settings: given, gateway: null };
+    if (gateway !== null) children.push(gateway);
+    const centre = await startCentre({ settings, roles: invocation.roles, demo: invocation.demo, log });
+    stop = () => centre.stop();
+    if (invocation.devices) children.push(startDemoDevices(centre.dataDir));
+    if (invocation.demo) process.stdout.write(greeting(centre.ready.http ?? '', settings.SMS_GATEWAY_URL));
+    await toldToStop;
+  } finally {
+    stopping ??= stopAll();
+    await stopping;
+  }
+  process.exit(0);
+
+  async function stopAll(): Promise<void> {
+    for (const child of children.toReversed()) await child.stop();
+    await stop();
+  }
+}
