@@ -50,6 +50,8 @@ export const SWEEP_EVERY_MS: Milliseconds = 250;
 const PARALLEL = 12;
 /** Enough to keep all busy until the next look, few enough that something more urgent is not kept behind them. */
 const LOOK_AT = 256;
+/** What has become due meanwhile and is more urgent than what is queued waits no longer than this. */
+const LOOK_AGAIN_MS: Milliseconds = 1000;
 const FIRST_PAUSE_MS: Milliseconds = 1000;
 const LONGEST_PAUSE_MS: Milliseconds = 30_000;
 
@@ -66,11 +68,15 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
   let wanted = false;
   let more = false;
   let away = false;
+  let lookedAt = 0;
   let stopped = false;
   let passed = 0;
   let failures = 0;
 
-  const turn = clock.every(SWEEP_EVERY_MS, poke);
+  const turn = clock.every(SWEEP_EVERY_MS, () => {
+    // While there is enough to do, looking more often than this would only take time from doing it.
+    if (queue.length <= parallel || clock.now() - lookedAt >= LOOK_AGAIN_MS) poke();
+  });
   poke();
   return {
     poke,
@@ -97,6 +103,7 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
   async function look(): Promise<void> {
     try {
       const now = clock.now();
+      lookedAt = now;
       for (const [number, { until }] of aside) if (now - until > LONGEST_PAUSE_MS) aside.delete(number);
       const busy = [...inHand.keys(), ...[...aside].filter(([, { until }]) => until > now).map(([number]) => number)];
       const found = await deadlines.due(now, LOOK_AT, busy);

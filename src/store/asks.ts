@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Channel } from '../alarms/command.ts';
 import type { AlarmPriority } from '../alarms/signal.ts';
-import { type Milliseconds, toIso } from '../base/clock.ts';
+import { type Instant, type Milliseconds, toIso } from '../base/clock.ts';
 import type { AskBacklog, AskLedger, LeasedAsk, SentAsk, SentAsks, Urgency } from '../escalation/ask.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
@@ -15,17 +15,25 @@ const REPORTS_FOR_MS: Milliseconds = 10 * 60_000;
 const FIRST_REPORT_MS: Milliseconds = 2000;
 
 /** `skip locked`: an ask that somebody else is taking is not waited for, and no two leases can wait for each other. */
-const TAKE = `select k.id, k.alarm, k.account, k.channel, k.due_at, k.attempts + 1 as attempt, a.priority, a.priority_rank,
+const TAKE = `select k.id, k.alarm, k.account, k.channel, k.due_at, k.attempts + 1 as attempt, a.priority,
     a.municipality, a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
   from ask k join alarm a on a.number = k.alarm left join account p on p.username = k.account and p.disabled_at is null`;
 const TAKE_ONE = `${TAKE} where k.id = $1 and k.state = 'pending' and k.try_at <= $2 for update of k skip locked`;
 const TAKE_OTHERS = `${TAKE} where k.account = $1 and k.state = 'pending' and k.channel = 'sms' and k.try_at <= $2 and k.id <> $3
   and a.priority_rank > 0 order by k.due_at, k.id for update of k skip locked`;
-const MAY_SEND = `insert into sms_pace (account, ask, next_at) values ($1, $2, $3)
-  on conflict (account) do update set ask = excluded.ask, next_at = excluded.next_at
-  where sms_pace.next_at <= $4 or sms_pace.ask = excluded.ask returning account`;
-const WAIT_FOR_PACE = `update ask set try_at = (select next_at from sms_pace where account = ask.account) where id = $1`;
+const KIND = `select k.account, k.channel, a.priority_rank from ask k join alarm a on a.number = k.alarm
+  where k.id = $1 and k.state = 'pending' and k.try_at <= $2`;
+const MAKE_PACE = 'insert into sms_pace (account, ask, next_at) values ($1, $2, $3) on conflict do nothing';
+const PACE = 'select ask, next_at from sms_pace where account = $1 for update';
+const SET_PACE = 'update sms_pace set ask = $2, next_at = $3 where account = $1';
+const WAIT_FOR_PACE = `update ask set try_at = $2 where id = $1 and state = 'pending' and try_at <= $3`;
 const LEASE = `update ask set try_at = $2, attempts = attempts + 1 where id = any($1::uuid[])`;
+
+interface KindRow {
+  readonly account: string;
+  readonly channel: Channel;
+  readonly priority_rank: number;
+}
 
 interface TakenRow {
   readonly id: string;
@@ -35,7 +43,6 @@ interface TakenRow {
   readonly due_at: Date;
   readonly attempt: number;
   readonly priority: AlarmPriority;
-  readonly priority_rank: number;
   readonly municipality: string;
   readonly zone: string | null;
   readonly phone: string;
@@ -49,11 +56,14 @@ export function createAskLedger(postgres: Postgres): AskLedger {
   return {
     lease: (id, now, leaseUntil) =>
       inTransaction(postgres, async (client) => {
+        const kind = (await client.query<KindRow>({ name: 'ask-kind', text: KIND, values: [id, toIso(now)] })).rows[0];
+        if (kind === undefined) return [];
+        const paced = kind.channel === 'sms' && kind.priority_rank > 0;
+        if (paced && !(await mayHaveMessage(client, kind.account, id, now))) return [];
         const lead = (await client.query<TakenRow>({ name: 'take-ask', text: TAKE_ONE, values: [id, toIso(now)] })).rows[0];
         if (lead === undefined) return [];
-        const others = await gathered(client, lead, now);
-        if (others === null) return [];
-        const taken = [lead, ...others];
+        const taken = paced ? [lead, ...(await client.query<TakenRow>(TAKE_OTHERS, [lead.account, toIso(now), id])).rows] : [lead];
+        if (paced) await client.query(SET_PACE, [lead.account, id, toIso(now + PACE_MS)]);
         await client.query(LEASE, [taken.map((row) => row.id), toIso(leaseUntil)]);
         return taken.map(leased);
       }),
@@ -73,15 +83,16 @@ export function createAskLedger(postgres: Postgres): AskLedger {
   };
 }
 
-/** What goes with the lead in one message; null when the person must not get another one yet. */
-async function gathered(client: pg.ClientBase, lead: TakenRow, now: number): Promise<readonly TakenRow[] | null> {
-  if (lead.channel !== 'sms' || lead.priority_rank === 0) return [];
-  const may = await client.query(MAY_SEND, [lead.account, lead.id, toIso(now + PACE_MS), toIso(now)]);
-  if (may.rowCount === 0) {
-    await client.query(WAIT_FOR_PACE, [lead.id]);
-    return null;
-  }
-  return (await client.query<TakenRow>(TAKE_OTHERS, [lead.account, toIso(now), lead.id])).rows;
+/**
+ * Whether the person's minute is over, or this ask led the last message and is tried again. The row of the person is
+ * locked before any ask: of two workers with two asks of one person, the first gathers both and the second waits.
+ */
+async function mayHaveMessage(client: pg.ClientBase, account: string, id: string, now: Instant): Promise<boolean> {
+  await client.query(MAKE_PACE, [account, id, toIso(now)]);
+  const pace = (await client.query<{ ask: string; next_at: Date }>(PACE, [account])).rows[0];
+  if (pace === undefined || pace.ask === id || pace.next_at.getTime() <= now) return true;
+  await client.query(WAIT_FOR_PACE, [id, pace.next_at, toIso(now)]);
+  return false;
 }
 
 /** Ranks of alarms.priority_rank: 0 life, 1 urgent, 2 care, 3 technical. */
