@@ -1,5 +1,6 @@
 /** The register of devices as intake asks it: who is it, whose is it, which model; answered from memory for at most 2 s. */
 import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
 
 export interface DeviceRecord {
   readonly serial: string;
@@ -22,7 +23,11 @@ export type DeviceKey =
   | { readonly protocol: 'scaip'; readonly controllerId: string };
 
 export interface DeviceRegister {
-  /** Null for an unknown device. @throws CentreError store-away */
+  /**
+   * Null for an unknown device. While the store is away the last answer holds for a device that was known: its
+   * connection and its signs of life do not depend on PostgreSQL.
+   * @throws CentreError store-away for one that was not asked for before
+   */
   find(key: DeviceKey): Promise<DeviceRecord | null>;
   /** Forgets what it knows of a device, so that a change made in this process counts at once. */
   forget(serial: string): void;
@@ -88,7 +93,16 @@ export function createDeviceRegister({ source, clock }: { readonly source: Devic
         resolve(record);
       }
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      const away = error instanceof CentreError && error.kind === 'store';
+      for (const { name, resolve, reject } of batch) {
+        const stale = away ? (remembered.get(name)?.record ?? null) : null;
+        if (stale === null) {
+          reject(error);
+          continue;
+        }
+        remembered.set(name, { record: stale, until: clock.monotonic() + REMEMBERED_MS });
+        resolve(stale);
+      }
     }
   }
 

@@ -24,17 +24,24 @@ interface RecordRow {
   readonly zone: string | null;
 }
 
-// Leading zeros of a controller id make no difference (SCAIP reference, § 6).
+const COLUMNS = `d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.test_until,
+    h.id as household_id, h.name as household_name, h.zone`;
 const LOAD = `
-  select d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.test_until,
-    h.id as household_id, h.name as household_name, h.zone
-  from device d left join household h on h.id = d.household_id
-  where (d.protocol = 'mqtt' and d.serial = any($1)) or (d.protocol = 'scaip' and ltrim(d.controller_id, '0') = any($2))`;
+  select ${COLUMNS} from device d left join household h on h.id = d.household_id where d.protocol = 'mqtt' and d.serial = any($1)
+  union all
+  select ${COLUMNS} from device d left join household h on h.id = d.household_id where d.protocol = 'scaip' and d.controller_id = any($2)`;
+
+/** A controller id has at most 16 digits; leading zeros make no difference (SCAIP reference, § 6), and the index knows only one way. */
+function waysToWrite(controllerId: string): string[] {
+  const plain = controllerId.replace(/^0+/, '');
+  const zeros = Math.max(0, 16 - plain.length);
+  return Array.from({ length: zeros + 1 }, (_, count) => '0'.repeat(count) + plain);
+}
 
 export function createDeviceSource(postgres: Postgres): DeviceSource & SecretStore {
   return {
     async load(serials, controllerIds) {
-      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.map((id) => id.replace(/^0+/, ''))]);
+      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.flatMap(waysToWrite)]);
       return rows.map(recordOf);
     },
     async setSecret(serial, sha256) {
@@ -60,6 +67,8 @@ function recordOf(row: RecordRow): DeviceRecord {
   };
 }
 
+/** Of one unit; a device that makes up ids must not fill the table. */
+const MOST_TRIGGERS = 256;
 // In the order of their keys, so that two processes that write at once cannot deadlock.
 const WRITE_SEEN = `
   with told as (
@@ -89,7 +98,10 @@ const WRITE_SEEN = `
   insert into trigger as s (serial, id, seen_at, battery, test_at)
   select t.serial, t.id, t."seenAt", t.battery, t."testAt"
   from jsonb_to_recordset($2::jsonb) as t(serial text, id text, "seenAt" timestamptz, battery int, "testAt" timestamptz)
-  join device using (serial) order by t.serial, t.id
+  join device using (serial)
+  where (select count(*) from trigger o where o.serial = t.serial) < $3
+    or exists (select from trigger k where (k.serial, k.id) = (t.serial, t.id))
+  order by t.serial, t.id
   on conflict (serial, id) do update set
     seen_at = greatest(s.seen_at, excluded.seen_at),
     battery = coalesce(excluded.battery, s.battery),
@@ -119,7 +131,7 @@ export function createLifeSignStore(postgres: Postgres): LifeSignStore {
           testAt: isoOrNull(testAt),
         })),
       );
-      await rowsOf(postgres, WRITE_SEEN, [JSON.stringify(devices), JSON.stringify(triggers)]);
+      await rowsOf(postgres, WRITE_SEEN, [JSON.stringify(devices), JSON.stringify(triggers), MOST_TRIGGERS]);
     },
   };
 }
