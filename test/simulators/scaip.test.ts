@@ -233,7 +233,7 @@ await t.test('what the centre answers decides what comes next', async (t) => {
     from.reply(answer(from.text, '200 OK'));
     from.reply(mrs(from.text, 6));
   });
-  const { unit } = unitAt([place(busy), place(second)]);
+  const { unit, log } = unitAt([place(busy), place(second)]);
   t.match(await unit.act({ name: 'press' }), [{ result: 'delivered', attempts: 2 }], 'busy: the next receiver at once');
   busy.behave((from) => from.reply(answer(from.text, '503 Service Unavailable')));
   t.match(await unit.act({ name: 'press' }), [{ result: 'delivered', attempts: 3 }], 'an error: once more, then the next');
@@ -242,17 +242,41 @@ await t.test('what the centre answers decides what comes next', async (t) => {
     from.reply(mrs(from.text, 3));
   });
   t.match(await unit.act({ name: 'press' }), [{ result: 'refused', attempts: 1 }], 'wrong content: nobody will like it better');
+  const givenUp = (): number => log.lines.filter(({ event }) => event === 'receiver-given-up').length;
+  const before = givenUp();
+  let busyAnswer = '';
   busy.behave((from) => {
     from.reply(answer(from.text, '200 OK'));
-    from.reply(
-      mrs(from.text, 0)
-        .replace('<mrs>', '<?xml?><mrs>')
-        .replace(/Content-Length: (\d+)/, (_all, n) => `Content-Length: ${Number(n) + 7}`),
-    );
-    from.reply(mrs(from.text.replace(/<ref>[^<]*/, '<ref>another'), 0));
-    from.reply(mrs(from.text, 0));
+    busyAnswer = mrs(from.text, 6);
+    from.reply(busyAnswer);
   });
-  t.match(await unit.act({ name: 'press' }), [{ result: 'delivered', attempts: 1 }], 'a declaration and a foreign ref are not its mrs');
+  second.behave((from) => {
+    busy.got.at(-1)?.reply(busyAnswer);
+    accept(from);
+  });
+  t.match(
+    await unit.act({ name: 'press' }),
+    [{ result: 'delivered', attempts: 2 }],
+    'an mrs that comes again is answered, not heard again',
+  );
+
+  const asked = busy.requests().length;
+  busy.behave((from) => from.reply(answer(from.text, '200 OK')));
+  let delivered = false;
+  const pressing = unit.act({ name: 'press' });
+  void pressing.then(() => (delivered = true));
+  await until('the alarm', () => busy.requests().length === asked + 1);
+  const alarm = busy.requests().at(-1) ?? '';
+  const say = (text: string) => busy.got.findLast((from) => from.text === alarm)?.reply(text);
+  const longer = (text: string, by: number): string =>
+    text.replace(/Content-Length: (\d+)/, (_all, n) => `Content-Length: ${Number(n) + by}`);
+  say(longer(mrs(alarm, 0).replace('<mrs>', '<?xml?><mrs>'), 7));
+  say(mrs(alarm.replace(/<ref>[^<]*/, '<ref>another'), 0));
+  say(longer(mrs(alarm, 0).replace('<snu>0</snu>', ''), -12));
+  await quiet();
+  t.notOk(delivered, 'a declaration, a foreign ref, no status number: none is its mrs');
+  say(mrs(alarm, 0));
+  t.match(await pressing, [{ result: 'delivered', attempts: 1 }]);
 });
 
 await t.test('over TCP it keeps one connection, reads byte by byte, and connects again when it is cut', async (t) => {
