@@ -19,7 +19,7 @@ export function servePages(app: FastifyInstance, root: string): void {
   void app.register(staticFiles, {
     root,
     prefix: '/',
-    index: false,
+    index: 'index.html',
     decorateReply: true,
     cacheControl: false,
     // Looked for at each request: the console may be built while the centre runs.

@@ -1,7 +1,7 @@
 /** The server under the console: its limits, how it opens its port and how it stops. */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { type Clock, type Milliseconds, seconds } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 
@@ -13,13 +13,19 @@ export interface Listening {
   readonly port: number;
 }
 
-/** A fastify that writes no log of its own. */
-export function serverOf(tls: { readonly cert: string; readonly key: string } | null, trustProxy: boolean): FastifyInstance {
+/** A fastify that writes no log of its own. `unroutable` answers a request whose address is none. */
+export function serverOf(
+  tls: { readonly cert: string; readonly key: string } | null,
+  trustProxy: boolean,
+  unroutable: (reply: FastifyReply) => FastifyReply,
+): FastifyInstance {
   const options = {
     logger: false,
     bodyLimit: BODY_LIMIT,
     requestTimeout: seconds(30),
     forceCloseConnections: 'idle',
+    // An address that cannot be decoded reaches no route and no error handler.
+    frameworkErrors: (_error: Error, _request: unknown, reply: FastifyReply) => void unroutable(reply),
     // The nearest proxy only: what stands further left in X-Forwarded-For is the client's own word.
     trustProxy: trustProxy ? (_address: string, hop: number) => hop < 1 : false,
   } as const;

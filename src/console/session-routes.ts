@@ -14,6 +14,8 @@ export interface SessionRouteParts {
   readonly credentials: Pick<Credentials, 'any'>;
   readonly centre: Centre;
   readonly demo: boolean;
+  /** Called when somebody has signed out, so that their sockets end at once. */
+  readonly signedOut?: (account: string) => void;
   /** The cookie is for https only. */
   readonly secure: boolean;
 }
@@ -25,7 +27,7 @@ const sessionOf = ({ account, name, roles, municipalities }: Viewer) => ({ accou
 const noAccounts = (): Answer =>
   problem('no-accounts', 'Nobody can sign in yet: make the first account on the command line.', { command: FIRST_ACCOUNT });
 
-export function sessionRoutes({ sessions, signIn, credentials, centre, demo, secure }: SessionRouteParts): Route[] {
+export function sessionRoutes({ sessions, signIn, credentials, centre, demo, signedOut, secure }: SessionRouteParts): Route[] {
   return [
     openRoute({
       method: 'GET',
@@ -75,7 +77,9 @@ export function sessionRoutes({ sessions, signIn, credentials, centre, demo, sec
       summary: 'Signs out.',
       ok: { status: 204, schema: null },
       async handle({ headers }) {
+        const viewer = await sessions.viewer(headers.cookie);
         await sessions.end(headers.cookie);
+        if (viewer !== null) signedOut?.(viewer.account);
         return { status: 204, body: undefined, headers: { 'set-cookie': cookieOf(null, 0, secure) } };
       },
     }),

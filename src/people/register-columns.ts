@@ -65,6 +65,9 @@ const triggers: Check = (given) => {
   return new Set(ids).size === ids.length ? ok(given) : no('names a trigger twice');
 };
 
+/** Leading zeros of a controller id make no difference: two that differ only in them are the same unit. */
+export const plainControllerId = (controllerId: string): string => controllerId.replace(/^0+(?=.)/, '');
+
 export interface TriggerDraft {
   readonly id: string;
   readonly name: string;

@@ -1,6 +1,6 @@
 /** Puts the rows of a register file together: households with their residents, contacts and devices, and what does not fit. Pure. */
 import type { Access, AccessField, Contact, Household, Resident } from './household.ts';
-import { COLUMNS, COLUMN_NAMES, type ColumnName, type TriggerDraft, parseTriggers } from './register-columns.ts';
+import { COLUMNS, COLUMN_NAMES, type ColumnName, type TriggerDraft, parseTriggers, plainControllerId } from './register-columns.ts';
 import type { RegisterFault, RegisterRow } from './register-rows.ts';
 
 export interface DeviceDraft {
@@ -82,7 +82,7 @@ export function draftRegister(
     for (const row of group) devices.push(...deviceOf(id, values.municipality ?? '', row, known, faults));
   }
   faults.push(...twice(devices, ({ serial }) => serial, 'device'));
-  faults.push(...twice(devices, ({ controllerId }) => controllerId, 'controller_id'));
+  faults.push(...twice(devices, ({ controllerId }) => (controllerId === null ? null : plainControllerId(controllerId)), 'controller_id'));
   return { households, devices, faults: faults.toSorted((a, b) => a.line - b.line) };
 }
 

@@ -3,6 +3,7 @@ import type { Clock, Instant } from '../base/clock.ts';
 import { toIso } from '../base/clock.ts';
 import { type Random, secret as makeSecret } from '../base/ids.ts';
 import { textOfCsv } from './csv.ts';
+import { plainControllerId } from './register-columns.ts';
 import { type DeviceDraft, type KnownWorld, type RegisterDraft, draftRegister } from './register-draft.ts';
 import { type RegisterFault, readRegisterRows } from './register-rows.ts';
 
@@ -26,7 +27,7 @@ export interface DeviceWrite extends Omit<DeviceDraft, 'secret' | 'line'> {
 
 /** What the import needs of the store. */
 export interface RegisterStore {
-  /** @throws CentreError store-away */
+  /** @param controllerIds without leading zeros @throws CentreError store-away */
   find(households: readonly string[], serials: readonly string[], controllerIds: readonly string[]): Promise<RegisterFound>;
   /**
    * Writes everything in one transaction: households, devices and triggers by their ids; residents and contacts of a
@@ -68,7 +69,7 @@ export async function importRegister(bytes: Uint8Array, dryRun: boolean, parts: 
   const found = await store.find(
     draft.households.map(({ household }) => household.id),
     draft.devices.map(({ serial }) => serial),
-    draft.devices.flatMap(({ controllerId }) => (controllerId === null ? [] : [controllerId])),
+    draft.devices.flatMap(({ controllerId }) => (controllerId === null ? [] : [plainControllerId(controllerId)])),
   );
   const faults = [...rowFaults, ...draft.faults, ...conflicts(draft, found)].toSorted((a, b) => a.line - b.line);
   if (faults.length === 0 && draft.households.length === 0) faults.push({ line: 1, message: 'The file has no lines below its first.' });
@@ -104,7 +105,9 @@ function conflicts(draft: RegisterDraft, found: RegisterFound): RegisterFault[] 
     }
   }
   const bySerial = new Map(found.devices.map((device) => [device.serial, device]));
-  const byController = new Map(found.devices.flatMap((device) => (device.controllerId === null ? [] : [[device.controllerId, device]])));
+  const byController = new Map(
+    found.devices.flatMap((device) => (device.controllerId === null ? [] : [[plainControllerId(device.controllerId), device]])),
+  );
   for (const { line, serial, household, protocol, controllerId } of draft.devices) {
     const before = bySerial.get(serial);
     if (before !== undefined && before.household !== null && before.household !== household) {
@@ -113,7 +116,7 @@ function conflicts(draft: RegisterDraft, found: RegisterFound): RegisterFault[] 
     if (before !== undefined && before.protocol !== protocol) {
       faults.push({ line, message: `Device ${serial} is already in the register, with protocol ${before.protocol}.` });
     }
-    const other = controllerId === null ? undefined : byController.get(controllerId);
+    const other = controllerId === null ? undefined : byController.get(plainControllerId(controllerId));
     if (other !== undefined && other.serial !== serial) {
       faults.push({ line, message: `Controller id ${controllerId ?? ''} is already in the register, of device ${other.serial}.` });
     }

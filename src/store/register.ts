@@ -64,7 +64,7 @@ export function createRegisterStore(postgres: Postgres): RegisterStore {
       const devices = await rowsOf<DeviceRow>(
         postgres,
         `select serial, household_id as household, protocol, controller_id as "controllerId", secret_sha256 is not null as "hasSecret"
-         from device where serial = any($1) or controller_id = any($2)`,
+         from device where serial = any($1) or ltrim(controller_id, '0') = any($2)`,
         [serials, controllerIds],
       );
       return { households: new Map(homes.map(({ id, municipality }) => [id, municipality])), devices };

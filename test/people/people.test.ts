@@ -271,7 +271,7 @@ void t.test('faults of a register file', async (t) => {
     ['a device twice', `${HEAD},device,protocol\n${GOOD},d1,mqtt\nh2,1103,Gata 2,Per,d1,mqtt`, [/^3: "device" d1 is already on line 2/]],
     [
       'a controller id twice',
-      `${HEAD},device,protocol,controller_id\n${GOOD},a,scaip,7\nh2,1103,Gata 2,Per,b,scaip,7`,
+      `${HEAD},device,protocol,controller_id\n${GOOD},a,scaip,7\nh2,1103,Gata 2,Per,b,scaip,007`,
       [/^3: "controller_id" 7 is already on line 2/],
     ],
     ['an open quotation mark', `${HEAD}\nh1,1103,"Gata 1,Åse`, [/^2: Here a quotation mark is opened/]],
