@@ -1,7 +1,7 @@
 /** BullMQ queues of asks by urgency: they make asks prompt and own none; emptied or away, they are filled again from the rows. */
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import type { Clock, Milliseconds } from '../base/clock.ts';
+import type { Clock, Milliseconds, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { type AskQueue, URGENCIES, type Urgency } from '../escalation/ask.ts';
 import { withRedis } from './redis.ts';
@@ -17,7 +17,9 @@ const WORKER = { lockDuration: 5000, stalledInterval: 2000, maxStalledCount: 100
 const CONCURRENCY: Readonly<Record<Urgency, number>> = { life: 16, urgent: 8, care: 8 };
 const CANARY_EVERY_MS: Milliseconds = 2000;
 /** A canary that nobody has run for this long: the workers are dead, whatever they say of themselves. */
-const CANARY_DEAD_MS: Milliseconds = 10_000;
+const CANARY_DEAD_MS: Milliseconds = 6000;
+/** BullMQ waits for a connection as long as it takes; those who add do not. */
+const ANSWER_WITHIN_MS: Milliseconds = 2000;
 const CLOSE_WITHIN_MS: Milliseconds = 2000;
 
 export interface AskQueueParts {
@@ -30,6 +32,8 @@ export interface AskQueueParts {
 
 interface Opened {
   readonly queues: Readonly<Record<Urgency, Queue<AskJob>>>;
+  /** Whether its connection is there, whatever the queues make of it. */
+  connected(): boolean;
   close(): Promise<void>;
 }
 
@@ -39,10 +43,18 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   let stopped = false;
   let looking: Promise<void> | null = null;
   const waiting = new Map<Urgency, number>();
+  let failingSince: number | null = null;
   const canaries = clock.every(CANARY_EVERY_MS, () => {
-    looking ??= lookAtCanaries()
-      // Redis is away: a canary that waited for it proves nothing about the workers.
-      .catch(() => waiting.clear())
+    looking ??= within(lookAtCanaries())
+      .then(() => {
+        failingSince = null;
+      })
+      .catch(async () => {
+        // Redis is away: a canary that waited for it proves nothing about the workers.
+        waiting.clear();
+        if (!opened.connected()) failingSince = null;
+        else if (clock.now() - (failingSince ??= clock.now()) > CANARY_DEAD_MS) await renew();
+      })
       .finally(() => {
         looking = null;
       });
@@ -52,7 +64,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
     add: (urgency, asks) =>
       withRedis(async () => {
         const jobs = asks.map(({ id, tryAt, delay }) => ({ name: 'ask', data: { ask: id }, opts: { jobId: `${id}-${tryAt}`, delay } }));
-        await opened.queues[urgency].addBulk(jobs);
+        await within(opened.queues[urgency].addBulk(jobs));
       }),
     async stop() {
       stopped = true;
@@ -71,15 +83,32 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
         // eslint-disable-next-line no-await-in-loop
         await queue.add('canary', { ask: null }, { jobId: 'canary' });
         waiting.set(urgency, now);
-      } else if (now - (waiting.get(urgency) ?? now) > CANARY_DEAD_MS && !stopped) {
-        log.error('ask-workers-dead', { component: urgency });
-        waiting.clear();
-        const before = opened;
-        opened = open();
-        // eslint-disable-next-line no-await-in-loop
-        await before.close();
-        return;
+      } else if (now - (waiting.get(urgency) ?? now) > CANARY_DEAD_MS) {
+        return renew();
       } else if (!waiting.has(urgency)) waiting.set(urgency, now);
+    }
+  }
+
+  /** Queues and workers anew: BullMQ does not recover by itself from a connection that failed while it was being set up. */
+  async function renew(): Promise<void> {
+    if (stopped) return;
+    log.error('ask-workers-dead', { component: 'redis' });
+    waiting.clear();
+    failingSince = null;
+    const before = opened;
+    opened = open();
+    await before.close();
+  }
+
+  async function within<T>(doing: Promise<T>): Promise<T> {
+    let timer: Timer | null = null;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = clock.after(ANSWER_WITHIN_MS, () => reject(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)));
+    });
+    try {
+      return await Promise.race([doing, late]);
+    } finally {
+      (timer as Timer | null)?.cancel();
     }
   }
 
@@ -127,6 +156,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
     });
     return {
       queues,
+      connected: () => adding.status === 'ready',
       async close() {
         const closing = [...workers, ...Object.values(queues)].map((part) => part.close());
         await Promise.race([Promise.allSettled(closing), new Promise<void>((resolve) => clock.after(CLOSE_WITHIN_MS, resolve))]);

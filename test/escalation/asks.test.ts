@@ -82,7 +82,7 @@ const rows = async (): Promise<{ account: string; channel: string; state: string
 const states = async (): Promise<string[]> => (await rows()).map(({ account, channel, state }) => `${account} ${channel} ${state}`);
 const settled = async (): Promise<boolean> => !(await rows()).some(({ state }) => state === 'pending');
 
-t.test('page and SMS, each person by each channel, with reports; delivered is never an acceptance', async (t) => {
+await t.test('page and SMS, each person by each channel, with reports; delivered is never an acceptance', async (t) => {
   const gateway = await gatewayFor(t);
   onPage.add('natt');
   const late: number[] = [];
@@ -120,7 +120,7 @@ t.test('page and SMS, each person by each channel, with reports; delivered is ne
   t.ok((await rows()).every(({ attempts }) => attempts === 1));
 });
 
-t.test('a page that is not open brings the SMS forward', async (t) => {
+await t.test('a page that is not open brings the SMS forward', async (t) => {
   const gateway = await gatewayFor(t);
   onPage.add('natt2');
   asking(t, gateway);
@@ -141,7 +141,7 @@ t.test('a page that is not open brings the SMS forward', async (t) => {
   t.ok((await states()).includes('natt2 sms withdrawn'), 'and not at all when somebody has accepted');
 });
 
-t.test('failures are named: refused, no number, no gateway, not delivered', async (t) => {
+await t.test('failures are named: refused, no number, no gateway, not delivered', async (t) => {
   const gateway = await gatewayFor(t);
   const asks = asking(t, gateway);
   await postgres.pool.query(`update account set phone = '' where username = 'natt2'`);
@@ -169,7 +169,7 @@ t.test('failures are named: refused, no number, no gateway, not delivered', asyn
   await until('it failed', async () => (await parts.told(other, 2)).join() === 'ask-failed natt sms no-gateway');
 });
 
-t.test('a gateway that fails is tried again, one that took the message before failing sends it once', async (t) => {
+await t.test('a gateway that fails is tried again, one that took the message before failing sends it once', async (t) => {
   const gateway = await gatewayFor(t);
   asking(t, gateway);
   gateway.setBehaviour({ mode: 'error' }, '+4790000001');
@@ -190,7 +190,7 @@ t.test('a gateway that fails is tried again, one that took the message before fa
   t.ok((await rows()).every(({ attempts }) => attempts >= 3));
 });
 
-t.test('tries are bounded, then the ask has failed by name', async (t) => {
+await t.test('tries are bounded, then the ask has failed by name', async (t) => {
   const gateway = await gatewayFor(t);
   gateway.setBehaviour({ mode: 'error' });
   const number = await parts.press('h1');
@@ -201,7 +201,7 @@ t.test('tries are bounded, then the ask has failed by name', async (t) => {
   t.equal(gateway.posts(), 1);
 });
 
-t.test('a crash between the gateway’s answer and our record: the person is not texted twice', async (t) => {
+await t.test('a crash between the gateway’s answer and our record: the person is not texted twice', async (t) => {
   const gateway = await gatewayFor(t);
   const number = await parts.press('h1');
   await dispatch(number, to('natt', SMS));
@@ -224,7 +224,7 @@ t.test('a crash between the gateway’s answer and our record: the person is not
   t.equal(gateway.messages()[0]!.posted, 2);
 });
 
-t.test('without a queue everything is sent straight from its row, a little later', async (t) => {
+await t.test('without a queue everything is sent straight from its row, a little later', async (t) => {
   const gateway = await gatewayFor(t);
   const late: number[] = [];
   const asks = asking(t, gateway, { openQueue: NO_QUEUE, observe: (ms) => late.push(ms) });
@@ -239,7 +239,7 @@ t.test('without a queue everything is sent straight from its row, a little later
   );
 });
 
-t.test('two processes at once ask each person once', async (t) => {
+await t.test('two processes at once ask each person once', async (t) => {
   const gateway = await gatewayFor(t);
   asking(t, gateway);
   asking(t, gateway, { openQueue: NO_QUEUE });
@@ -252,7 +252,7 @@ t.test('two processes at once ask each person once', async (t) => {
   for (const number of numbers) t.same((await parts.told(number, 2)).filter((event) => event.startsWith('ask-sent')).length, 2);
 });
 
-t.test('FLUSHALL and a killed Redis in the middle: no ask is missing, none waits for more than 5 s', async (t) => {
+await t.test('FLUSHALL and a killed Redis in the middle: no ask is missing, none waits for more than 5 s', async (t) => {
   const gateway = await gatewayFor(t);
   gateway.setBehaviour({ delay: 50 });
   const late: number[] = [];
@@ -291,7 +291,43 @@ t.test('FLUSHALL and a killed Redis in the middle: no ask is missing, none waits
   t.ok(Math.max(...late) < 5000, `the latest was tried ${Math.max(...late)} ms after it was due`);
 });
 
-t.test('about anything but life: one gathered message a minute to one person', async (t) => {
+await t.test('queues that were opened while Redis did not answer fail at once and work when it does', async (t) => {
+  const pid = stores.redisServer.pid()!;
+  process.kill(pid, 'SIGSTOP');
+  const worked: string[] = [];
+  const queue = openAskQueue({
+    url: stores.redisServer.url,
+    clock,
+    log: SILENT,
+    work: async (ask) => {
+      worked.push(ask);
+    },
+  });
+  t.teardown(() => queue.stop());
+  const startedAt = performance.now();
+  const one = [{ id: 'one', tryAt: 1, delay: 0 }];
+  await t.rejects(queue.add('life', one), { code: 'store-away' });
+  t.ok(performance.now() - startedAt < 4000, 'whoever adds is not held up');
+  process.kill(pid, 'SIGCONT');
+  await until(
+    'it works',
+    async () => {
+      await queue.add('life', one).catch(() => undefined);
+      return worked.includes('one');
+    },
+    25_000,
+  );
+  worked.length = 0;
+  await queue.add('urgent', [
+    { id: 'b', tryAt: 1, delay: 0 },
+    { id: 'b', tryAt: 1, delay: 0 },
+    { id: 'c', tryAt: 1, delay: 300 },
+  ]);
+  await until('both', () => worked.length === 2);
+  t.same(worked, ['b', 'c'], 'each once');
+});
+
+await t.test('about anything but life: one gathered message a minute to one person', async (t) => {
   const gateway = await gatewayFor(t);
   const ledger = createAskLedger(postgres);
   const care = { meaning: { priority: 'care' } } as const;
@@ -304,7 +340,11 @@ t.test('about anything but life: one gathered message a minute to one person', a
     (await postgres.pool.query<{ id: string }>('select id from ask where alarm = $1 and account = $2', [number, account])).rows[0]!.id;
   const [a, b] = [await idOf(numbers[0]!), await idOf(numbers[1]!)];
   const both = await Promise.all([ledger.lease(a, now, now + 10_000), ledger.lease(b, now, now + 10_000)]);
-  t.same(both.map((asks) => asks.length).toSorted(), [0, 3], 'of two that are taken at once, one takes all of the person’s');
+  t.same(
+    both.map((asks) => asks.length).toSorted((x, y) => x - y),
+    [0, 3],
+    'of two that are taken at once, one takes all of the person’s',
+  );
   t.same(await ledger.lease(a, now, now + 10_000), [], 'whoever has a lease has it alone');
   t.equal((await ledger.lease(await idOf(life), now, now + 10_000)).length, 1, 'life goes by itself, at once');
   t.equal((await ledger.lease(await idOf(numbers[2]!, 'natt2'), now, now + 10_000)).length, 3, 'each person has a minute of their own');
@@ -325,7 +365,7 @@ t.test('about anything but life: one gathered message a minute to one person', a
   t.equal(gateway.posts(), 0);
 });
 
-t.test('a gathered message names the others and is recorded for each', async (t) => {
+await t.test('a gathered message names the others and is recorded for each', async (t) => {
   const gateway = await gatewayFor(t);
   const care = { meaning: { priority: 'care' } } as const;
   const numbers: string[] = [];
@@ -345,11 +385,11 @@ t.test('a gathered message names the others and is recorded for each', async (t)
   t.notMatch(text, /Åse|Ødegård/);
 });
 
-t.test('a report that the gateway posts by itself', async (t) => {
+await t.test('a report that the gateway posts by itself', async (t) => {
   const gateway = await gatewayFor(t);
   gateway.setBehaviour({ delivery: 'never' });
   const asks = asking(t, gateway, { reports: null });
-  const handle = createSmsReports('secret', asks.report);
+  const handle = createSmsReports('secret', (id, status) => asks.report(id, status));
   const number = await parts.press('h1');
   await dispatch(number, to('natt', SMS));
   await until('it is sent', async () => (await states()).join() === 'natt sms sent');
@@ -359,7 +399,7 @@ t.test('a report that the gateway posts by itself', async (t) => {
   t.same(await parts.told(number, 2), ['ask-sent natt sms', 'ask-delivered natt sms']);
 });
 
-t.test('no telephone number in a log line', async (t) => {
+await t.test('no telephone number in a log line', async (t) => {
   const gateway = await gatewayFor(t);
   const lines: string[] = [];
   asking(t, gateway, {}, createLog('debug', { write: (line) => lines.push(line) }));

@@ -42,7 +42,7 @@ function mistaken(dir: string, { file, at, set, remove, text }: Mistake): string
   return dir;
 }
 
-t.test('each mistake in the configuration gets its sentences, and no others', async (t) => {
+await t.test('each mistake in the configuration gets its sentences, and no others', async (t) => {
   const dir = t.testdir();
   for (const [index, mistake] of MISTAKES.entries()) {
     const own = mistaken(join(dir, String(index)), mistake);
@@ -55,7 +55,7 @@ t.test('each mistake in the configuration gets its sentences, and no others', as
   }
 });
 
-t.test('faults of all files are told in one run, as one error', async (t) => {
+await t.test('faults of all files are told in one run, as one error', async (t) => {
   const dir = t.testdir();
   mistaken(dir, { mistake: '', file: 'teams.json', at: ['teams', 0, 'role'], set: 'x', sentences: [] });
   writeFileSync(join(dir, 'duty.json'), '[]');
@@ -70,7 +70,7 @@ t.test('faults of all files are told in one run, as one error', async (t) => {
   });
 });
 
-t.test('what is shipped is right, and frozen', async (t) => {
+await t.test('what is shipped is right, and frozen', async (t) => {
   const escalation = loadEscalation(CONFIG, KNOWN);
   t.throws(() => ((escalation.ladders[0]!.rungs as unknown as unknown[])[0] = null), TypeError);
   t.throws(() => Object.assign(escalation.teams[0]!, { id: 'x' }), TypeError);
@@ -148,7 +148,7 @@ const off = (account: string, team: string): DutyRecord => ({
   from: null,
 });
 
-t.test('the rungs of the default ladder, one after the other', async (t) => {
+await t.test('the rungs of the default ladder, one after the other', async (t) => {
   const escalation = county();
   const roll = callTheRoll(escalation.plan, { commands: [], staff: ALL }, NOW);
   const climb = (climbed: number, more: Partial<Planned> = {}) => {
@@ -188,7 +188,7 @@ t.test('the rungs of the default ladder, one after the other', async (t) => {
   );
 });
 
-t.test('nobody on duty is said with the team that was meant', async (t) => {
+await t.test('nobody on duty is said with the team that was meant', async (t) => {
   const escalation = county();
   const roll = callTheRoll(escalation.plan, { commands: [off('s1', 'south')], staff: ALL }, NOW);
   t.match(planRung(escalation, alarm({ climbed: 1 }), roll), { step: 'rung', mode: 'dispatch', to: 'south', recipients: [] });
@@ -196,7 +196,7 @@ t.test('nobody on duty is said with the team that was meant', async (t) => {
   t.match(planRung(escalation, alarm({ climbed: 1 }), gone), { to: 'south', recipients: [] }, 'an account that is disabled or never was');
 });
 
-t.test('who declined is passed over in the first round and asked again in the next', async (t) => {
+await t.test('who declined is passed over in the first round and asked again in the next', async (t) => {
   const escalation = county();
   const roll = callTheRoll(escalation.plan, { commands: [], staff: ALL }, NOW);
   const asked = (more: Parameters<typeof alarm>[0]) => {
@@ -208,7 +208,7 @@ t.test('who declined is passed over in the first round and asked again in the ne
   t.same(asked({ climbed: 1, declined: ['s1'], round: 1 }), ['s1']);
 });
 
-t.test('nobody is ever asked about a municipality that they or their team do not serve', async (t) => {
+await t.test('nobody is ever asked about a municipality that they or their team do not serve', async () => {
   const escalation = county();
   const accounts = ['n1', 'n2', 's1', 'o1', 'boss', 'f1'];
   fc.assert(

@@ -34,7 +34,7 @@ const notice = (more: Partial<Notice> = {}): Notice => ({
   ...more,
 });
 
-t.test('the text: number, urgency, zone, link', async (t) => {
+await t.test('the text: number, urgency, zone, link', async (t) => {
   t.equal(smsText(notice()), 'Alarm 1042, haster, Hundvåg. https://vakt.example.no/alarm/1042');
   t.equal(smsText(notice({ priority: 'life', zone: '' })), 'Alarm 1042, LIV. https://vakt.example.no/alarm/1042');
   t.equal(
@@ -52,7 +52,7 @@ t.test('the text: number, urgency, zone, link', async (t) => {
   t.equal(smsText(notice({ link: 'x'.repeat(200) })), 'Alarm 1042, haster.');
 });
 
-t.test('the alphabet of 3GPP TS 23.038', async (t) => {
+await t.test('the alphabet of 3GPP TS 23.038', async (t) => {
   t.equal(gsmLength('Blåbærsyltetøy ÆØÅ'), 18);
   t.equal(gsmLength('~{}[]^|\\€'), 18, 'the extension table takes two each');
   t.equal(gsmLength('Kárášjohka'), null);
@@ -66,7 +66,7 @@ const ZONES = [
   { name: 'Madla', municipality: '1103' },
 ];
 
-t.test('no field of the register can get into an SMS, whatever stands there', async () => {
+await t.test('no field of the register can get into an SMS, whatever stands there', async () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'grapheme', maxLength: 60 }),
     fc.constantFrom('Åse Ødegård', 'Nedre Strandgate 12', 'epilepsi', 'Hundvåg', '4567#', 'Madla '),
@@ -97,7 +97,7 @@ t.test('no field of the register can get into an SMS, whatever stands there', as
   );
 });
 
-t.test('the text is never longer than one SMS and never without the number', async () => {
+await t.test('the text is never longer than one SMS and never without the number', async () => {
   const any = fc.string({ unit: 'grapheme', maxLength: 200 });
   fc.assert(
     fc.property(any, any, anyPriority, fc.array(fc.nat().map(String), { maxLength: 30 }), (zone, link, priority, others) => {
@@ -108,7 +108,7 @@ t.test('the text is never longer than one SMS and never without the number', asy
   );
 });
 
-t.test('the gateway', async (t) => {
+await t.test('the gateway', async (t) => {
   const gateway = await startSmsGateway({ port: 0, clock });
   t.teardown(() => gateway.stop());
   const sms = createSms({ url: `${gateway.url}/`, token: gateway.token, from: 'Responsen', callbackUrl: null }, { clock, log });
@@ -149,7 +149,7 @@ t.test('the gateway', async (t) => {
   t.equal(await sms.statusOf(providerId), null);
 });
 
-t.test('a gateway that answers nonsense is away, not believed', async (t) => {
+await t.test('a gateway that answers nonsense is away, not believed', async (t) => {
   let answer: { status: number; body: string; headers?: Record<string, string> } = { status: 202, body: '{}' };
   const server: Server = createServer((_request, response) => {
     response.writeHead(answer.status, answer.headers ?? {});
@@ -181,7 +181,7 @@ t.test('a gateway that answers nonsense is away, not believed', async (t) => {
   t.equal(await sms.statusOf('a'), null);
 });
 
-t.test('reports that a gateway posts', async (t) => {
+await t.test('reports that a gateway posts', async (t) => {
   const taken: string[] = [];
   const reports = createSmsReports('secret', async (id, status) => {
     taken.push(`${id} ${status}`);
@@ -211,7 +211,7 @@ t.test('reports that a gateway posts', async (t) => {
   t.equal(taken.length, 2);
 });
 
-t.test('the page, and a channel that is not set up', async (t) => {
+await t.test('the page, and a channel that is not set up', async (t) => {
   const page = createPage(
     { isPresent: async (account) => (account === 'away' ? Promise.reject(new Error('Redis')) : account === 'natt') },
     log,
@@ -224,7 +224,7 @@ t.test('the page, and a channel that is not set up', async (t) => {
   t.same(await notifier.notify(notice()), { result: 'failed', why: 'no-gateway', retry: false });
 });
 
-t.test('no telephone number and no text in any log line', async (t) => {
+await t.test('no telephone number and no text in any log line', async (t) => {
   t.ok(lines.length > 0);
   t.notOk(lines.some((line) => /9000000|Hundv|haster|Bearer/.test(line)));
 });
