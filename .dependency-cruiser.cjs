@@ -137,7 +137,8 @@ const layerRules = LAYERS.flatMap(({ folder, except, imports, types = [], npm, n
             name: `${name}-node`,
             severity: 'error',
             comment: `${folder} uses nothing of Node: it is pure, or runs in a browser.`,
-            from,
+            // The build's own configuration lies there too and runs in Node.
+            from: { ...from, pathNot: '(^|/)vite\\.config\\.ts$' },
             to: { dependencyTypes: ['core'] },
           },
         ]),
@@ -180,9 +181,9 @@ module.exports = {
     {
       name: 'root-is-not-imported',
       severity: 'error',
-      comment: 'app.ts and main.ts put the parts together; no part knows them.',
-      from: { path: '^(src|simulators)/', pathNot: '^src/(main|app)\\.ts$' },
-      to: { path: '^src/(main|app)\\.ts$' },
+      comment: 'app.ts, app/ and main.ts put the parts together; no part knows them.',
+      from: { path: '^(src|simulators)/', pathNot: '^src/(main\\.ts|app\\.ts|app/)' },
+      to: { path: '^src/(main\\.ts|app\\.ts|app/)' },
     },
   ],
   options: {
