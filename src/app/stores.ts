@@ -30,6 +30,7 @@ export interface StoreParts {
 
 /** A database that is just being started by somebody else gets this long. */
 const DATABASE_PATIENCE_MS = 10_000;
+const REDIS_PATIENCE_MS = 1000;
 
 /** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
 export async function openStores(parts: StoreParts): Promise<Stores> {
@@ -37,6 +38,7 @@ export async function openStores(parts: StoreParts): Promise<Stores> {
   const [postgres, redisUrl] = await Promise.all([openDatabase(parts), redisUrlOf(parts)]);
   const redis = openRedis(redisUrl, log, random);
   cleanUp.add('redis-connections', () => redis.stop());
+  await connected(redis);
   return { postgres, redis, redisUrl };
 }
 
@@ -62,6 +64,13 @@ async function redisUrlOf({ settings, dataDir, log, cleanUp }: StoreParts): Prom
   const server = await startPrivateRedis({ dataDir, log, clock: new RunningClock() });
   cleanUp.add('redis', () => server.stop());
   return server.url;
+}
+
+/** Gives Redis a moment to answer, so that an ordinary start warns of nothing; it may be away all the same (design § 1.8). */
+async function connected(redis: RedisLink): Promise<void> {
+  const clock = new RunningClock();
+  const end = clock.monotonic() + REDIS_PATIENCE_MS;
+  while (!redis.connected() && clock.monotonic() < end) await sleep(clock, 10);
 }
 
 async function reachable(postgres: Postgres): Promise<void> {

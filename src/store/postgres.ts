@@ -30,13 +30,19 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
     keepAlive: true,
     application_name: 'responssenter',
   });
+  let stopped = false;
   // Without a listener an idle connection that breaks would end the process.
-  pool.on('error', (error) => log.warn('database-connection-lost', { error }));
+  pool.on('error', (error) => {
+    if (!stopped) log.warn('database-connection-lost', { error });
+  });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   return {
     pool,
     db,
-    stop: () => db.destroy(),
+    stop: () => {
+      stopped = true;
+      return db.destroy();
+    },
   };
 }
 
