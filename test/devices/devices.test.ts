@@ -246,7 +246,9 @@ await t.test('on the real PostgreSQL', async (t) => {
   });
 
   await t.test('signs of life: the newest overwrites, what is not told stays, strangers are passed over', async (t) => {
-    const signs = createLifeSigns({ clock, log: SILENT, store: createLifeSignStore(postgres) });
+    const lines: string[] = [];
+    const log = createLog('warn', { write: (line) => void lines.push(line) });
+    const signs = createLifeSigns({ clock, log, store: createLifeSignStore(postgres) });
     t.teardown(() => signs.stop());
     const stored = async () => (await postgres.pool.query(`select * from device_seen where serial = 'NJ-1103-0001'`)).rows[0];
     signs.seen('NJ-1103-0001', facts({ alive: false, online: false }), at);
@@ -308,6 +310,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     const { rows } = await postgres.pool.query<{ count: string }>(`select count(*) from trigger where serial = 'NJ-1124-0001'`);
     t.ok(Number(rows[0]?.count) < 320, 'made-up triggers fill no table');
     await postgres.pool.query(`delete from trigger where serial = 'NJ-1124-0001'`);
+    t.same(lines, []);
   });
 
   await t.test('refusals and the list for technicians', async (t) => {

@@ -11,7 +11,7 @@ import { RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { createLog } from '../../src/base/log.ts';
 import { startMqttBroker } from '../../src/protocols/mqtt/broker.ts';
-import type { MqttBroker, MqttBrokerOptions, MqttRefusal } from '../../src/protocols/mqtt/broker-options.ts';
+import { MQTT_LIMITS, type MqttBroker, type MqttBrokerOptions, type MqttRefusal } from '../../src/protocols/mqtt/broker-options.ts';
 import type { MqttMessage } from '../../src/protocols/mqtt/message.ts';
 import { decodePayload, encodeReceipt } from '../../src/protocols/mqtt/payload.ts';
 import { mayRead, placeOf } from '../../src/protocols/mqtt/topic.ts';
@@ -177,13 +177,17 @@ await t.test('an alarm is acknowledged only after it was kept', async (t) => {
 await t.test('messages of one chunk are kept one at a time and acknowledged in their order', async (t) => {
   let running = 0;
   let most = 0;
+  let done = 0;
+  let inBroker = 0;
   const { broker, messages } = await brokerFor(t, {
     answer: async (message): Promise<Verdict> => {
       most = Math.max(most, ++running);
+      inBroker = Math.max(inBroker, broker.counters().published - done);
       // The first takes longest: without a chain the acknowledgements come out reversed.
       const turns = 50 - Number(message.body.read ? message.body.id : 0);
       for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
       running--;
+      done++;
       return 'kept';
     },
   });
@@ -199,6 +203,7 @@ await t.test('messages of one chunk are kept one at a time and acknowledged in t
     ids.map(String),
   );
   t.equal(most, 1);
+  t.equal(inBroker, MQTT_LIMITS.inFlightPerConnection, 'no more than 20 of them were in the broker');
 });
 
 await t.test('a device that floods is slowed down by its socket; the others go on', async (t) => {
