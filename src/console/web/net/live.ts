@@ -31,6 +31,9 @@ export interface LiveParts {
   readonly onLost: () => void;
 }
 
+/** How often readers are told of a burst. */
+const TELL_EVERY_MS = 50;
+
 /** A socket that says nothing for this long after it was opened is given up: half-open connections do not close by themselves. */
 const SILENT_MS = STALE_AFTER_MS + 2000;
 
@@ -42,6 +45,7 @@ export class Live {
   #tries = 0;
   #retry: Timer | null = null;
   #silence: Timer | null = null;
+  #told: Timer | null = null;
   #running = false;
 
   constructor(parts: LiveParts) {
@@ -139,6 +143,17 @@ export class Live {
   #become(state: FeedState): void {
     if (state === this.#state) return;
     this.#state = state;
+    if (this.#told !== null) return;
+    // The first of a burst is told at once, the rest together: a power cut sends thousands in a second.
+    this.#tell();
+    const told = this.#state;
+    this.#told = this.#parts.clock.after(TELL_EVERY_MS, () => {
+      this.#told = null;
+      if (this.#state !== told) this.#tell();
+    });
+  }
+
+  #tell(): void {
     for (const reader of this.#readers) reader();
   }
 }

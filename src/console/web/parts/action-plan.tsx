@@ -29,13 +29,15 @@ export function usePlanTicks(number: string, plan: ActionPlan | null): PlanTicks
   return { plan, ticked: TICKED.get(number) ?? NONE, tick };
 }
 
-export function Prompt({ text, show }: { readonly text: string | null; readonly show: boolean }) {
+/** The plan's own prompt, a usual one where there is no plan; a plan without a prompt has nobody to speak to. */
+export function Prompt({ plan }: { readonly plan: ActionPlan | null }) {
   const { card } = useTexts();
-  if (!show) return null;
+  const text = plan === null ? card.defaultPrompt : plan.prompt;
+  if (text === null) return null;
   return (
     <figure className="prompt">
       <figcaption>{card.prompt}</figcaption>
-      <blockquote>«{text ?? card.defaultPrompt}»</blockquote>
+      <blockquote>«{text}»</blockquote>
     </figure>
   );
 }

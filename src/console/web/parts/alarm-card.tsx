@@ -182,7 +182,7 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
       )}
       <div className="card-columns" aria-busy={card === null && !cardFailed}>
         <div className="card-main">
-          {!closed && alarm.priority !== 'technical' && <Prompt text={card?.actionPlan?.prompt ?? null} show={card !== null} />}
+          {!closed && alarm.priority !== 'technical' && card !== null && <Prompt plan={card.actionPlan} />}
           {(raw !== null || alarm.unreadable || alarm.unknownDevice) && <Raw alarm={alarm} raw={raw} />}
           {card !== null && <Residents card={card} />}
           {home !== null && <Access household={home} />}

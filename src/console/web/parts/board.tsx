@@ -2,7 +2,7 @@
 import { Button, Heading, Paragraph } from '@digdir/designsystemet-react';
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import type { AlarmView } from '../../../alarms/view.ts';
-import { type BoardLane, LANES, boardOf, neighbour, newestWaiting } from '../view/board.ts';
+import { type BoardLane, LANES, boardOf, neighbour, newestWaiting, outOfSight } from '../view/board.ts';
 import { readKey } from '../view/commands.ts';
 import { countsOf } from '../view/feed.ts';
 import { addressOf } from '../view/places.ts';
@@ -108,6 +108,9 @@ export function Board({ opened }: { readonly opened: string | null }) {
 
   return (
     <div className="board" data-open={opened !== null}>
+      <Heading level={1} className="visually-hidden">
+        {texts.board.title}
+      </Heading>
       <div role="alert">
         {sound === 'muted' && (
           <p className="banner" data-kind="sound">
@@ -125,11 +128,11 @@ export function Board({ opened }: { readonly opened: string | null }) {
         {announcement}
       </p>
       <div className="board-grid">
-        <section className="lanes" aria-labelledby="board-title">
+        <section className="lanes" aria-label={texts.board.title}>
           <div className="lanes-head">
-            <Heading level={1} data-size="xs" id="board-title">
+            <strong className="lanes-title" aria-hidden="true">
               {texts.board.title}
-            </Heading>
+            </strong>
             <ul className="totals" aria-hidden="true">
               {LANES.map((lane) => (
                 <li key={lane} data-priority={lane} data-none={counts[lane] === 0}>
@@ -141,7 +144,7 @@ export function Board({ opened }: { readonly opened: string | null }) {
               {texts.board.help} <kbd>?</kbd>
             </Button>
           </div>
-          {newest !== null && total > 8 && (
+          {newest !== null && outOfSight(lanes, newest.number) && (
             <a className="newest" href={addressOf({ screen: 'board', alarm: newest.number })} data-priority={newest.priority}>
               <span>{texts.board.newest}</span>
               <strong>

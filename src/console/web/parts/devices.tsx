@@ -89,7 +89,7 @@ function DeviceTable({ rows }: { readonly rows: readonly DeviceRow[] }) {
   };
   return (
     <div className="table-frame" tabIndex={0} role="region" aria-label={t.title}>
-      <Table data-size="sm" zebra>
+      <Table data-size="sm" data-color="neutral" zebra>
         <thead>
           <tr>
             {[t.serial, t.household, t.model, t.state, t.lastSeen, t.battery, t.mains, t.triggers, t.refusals].map((name) => (
@@ -161,13 +161,13 @@ function Strangers({ refusals }: Pick<DeviceList, 'refusals'>) {
   const { devices: t } = app.texts;
   if (refusals.length === 0) return null;
   return (
-    <section aria-labelledby="strangers">
+    <div className="strangers">
       <Heading level={2} data-size="xs" id="strangers">
         {t.unknownTitle}
       </Heading>
       <Paragraph data-size="sm">{t.unknownHelp}</Paragraph>
       <div className="table-frame" tabIndex={0} role="region" aria-label={t.unknownTitle}>
-        <Table data-size="sm">
+        <Table data-size="sm" data-color="neutral">
           <thead>
             <tr>
               {[t.source, t.protocol, t.code, t.times, t.last].map((name) => (
@@ -190,6 +190,6 @@ function Strangers({ refusals }: Pick<DeviceList, 'refusals'>) {
           </tbody>
         </Table>
       </div>
-    </section>
+    </div>
   );
 }

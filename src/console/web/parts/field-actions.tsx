@@ -1,5 +1,5 @@
 /** What a responder can do on a case: large buttons, the next step first, two taps at most. */
-import { useState } from 'react';
+import { useCallback, useState } from 'react';
 import type { Outcome } from '../../../alarms/command.ts';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { OrderedCommand } from '../contract.ts';
@@ -95,10 +95,15 @@ export function FieldActions({ alarm, stage, onAct }: FieldActionsProps) {
   }
 }
 
+/** What just opened must be seen, above the bar of calls. */
+function useIntoView(): (element: HTMLElement | null) => void {
+  return useCallback((element: HTMLElement | null) => element?.scrollIntoView({ block: 'nearest' }), []);
+}
+
 function Eta({ onEta }: { readonly onEta: (minutes: number) => void }) {
   const { field } = useTexts();
   return (
-    <fieldset className="big-choices">
+    <fieldset ref={useIntoView()} className="big-choices">
       <legend>{field.acceptIn}</legend>
       {ETAS.map((minutes) => (
         <button key={minutes} type="button" className="big" onClick={() => onEta(minutes)}>
@@ -113,7 +118,7 @@ function Decline({ onReason }: { readonly onReason: (reason: string) => void }) 
   const { field } = useTexts();
   const [other, setOther] = useState('');
   return (
-    <fieldset className="big-choices" data-wide="true">
+    <fieldset ref={useIntoView()} className="big-choices" data-wide="true">
       <legend>{field.declineWhy}</legend>
       {field.declineReasons.map((reason) => (
         <button key={reason} type="button" className="big" onClick={() => onReason(reason)}>
@@ -144,7 +149,7 @@ function Report({ alarm, onReport }: ReportProps) {
   const [text, setText] = useState('');
   const id = `report-text-${alarm.number}`;
   return (
-    <fieldset className="big-choices">
+    <fieldset ref={useIntoView()} className="big-choices">
       <legend>{texts.field.reportTitle}</legend>
       <label className="big-text" htmlFor={id}>
         {texts.field.reportText}

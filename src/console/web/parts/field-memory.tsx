@@ -53,19 +53,21 @@ export function useFieldMemory(): FieldMemory {
 
   const cards = useRef(new Map<string, CardView>());
   const asked = useRef(new Set<string>());
+  const { open, gone } = feed;
+  const known = feed.feed !== null;
   useEffect(() => {
-    if (feed.feed === null) return;
+    if (!known) return;
     const keep = (): void => {
       const now = toIso(clock.now());
-      const seen = new Map(feed.open);
+      const seen = new Map(open);
       for (const { alarm } of latest.current.cases) {
-        const gone = feed.gone.get(alarm.number)?.alarm ?? null;
-        if (gone !== null) seen.set(alarm.number, gone);
+        const closed = gone.get(alarm.number)?.alarm ?? null;
+        if (closed !== null) seen.set(alarm.number, closed);
       }
       change({ cases: keepCases(latest.current.cases, seen, cards.current, now) });
     };
     keep();
-    for (const number of feed.open.keys()) {
+    for (const number of open.keys()) {
       if (cards.current.has(number) || asked.current.has(number)) continue;
       asked.current.add(number);
       void api.get<CardView>(alarmPath(number, '/card?why=alarm')).then((answer) => {
@@ -74,7 +76,7 @@ export function useFieldMemory(): FieldMemory {
         keep();
       });
     }
-  }, [api, change, clock, feed]);
+  }, [api, change, clock, known, open, gone]);
 
   const setDuty = useCallback(
     (duty: Duty) => {

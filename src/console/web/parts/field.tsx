@@ -3,6 +3,7 @@ import { Button, Heading } from '@digdir/designsystemet-react';
 import { useEffect, useMemo, useSyncExternalStore } from 'react';
 import type { AlarmView } from '../../../alarms/view.ts';
 import { waitingActs } from '../view/acts.ts';
+import { spanText } from '../view/ages.ts';
 import { telOf } from '../view/facts.ts';
 import { type Stage, casesInOrder, stageNow } from '../view/field.ts';
 import { soundFor } from '../view/sounds.ts';
@@ -17,8 +18,8 @@ export function Field({ opened }: { readonly opened: string | null }) {
   const { texts, session, centre, tones, signOut } = app;
   const feed = useFeed();
   const memory = useFieldMemory();
-  const { fresh, lost } = useFreshness();
-  const offline = lost && fresh !== 'live';
+  const { fresh, lost, silentFor } = useFreshness();
+  const offline = lost ? fresh !== 'live' : fresh === 'stale';
   const cases = useMemo(() => {
     const known = new Map(memory.cases.map((kept) => [kept.alarm.number, kept]));
     const alarms = new Map<string, AlarmView>(memory.cases.map((kept) => [kept.alarm.number, kept.alarm]));
@@ -45,7 +46,7 @@ export function Field({ opened }: { readonly opened: string | null }) {
       </Heading>
       <FieldDuty memory={memory} offline={offline} />
       <div aria-live="polite">
-        {offline && <p className="field-offline">{texts.field.offline}</p>}
+        {offline && <p className="field-offline">{lost ? texts.field.offline : texts.app.stale(spanText(silentFor))}</p>}
         {waiting > 0 && <p className="field-queued">{texts.field.queued(waiting)}</p>}
       </div>
       {sound === 'muted' && (

@@ -55,7 +55,11 @@ export function Shell({ place, screens, children }: ShellProps) {
         </div>
       </header>
       {place.screen !== 'field' && <StaleBanner />}
-      {centre?.demo === true && <p className="demo">{texts.app.demo}</p>}
+      {centre?.demo === true && (
+        <aside className="demo" aria-label={texts.app.demoShort}>
+          {texts.app.demo}
+        </aside>
+      )}
       <main id="main" className="main" tabIndex={-1}>
         {children}
       </main>

@@ -177,7 +177,7 @@ export const en: Texts = {
     'claim-warned': 'Released to all in',
     'repeat-unseen': 'Sounds for all in',
     'not-accepted': 'Next rung in',
-    'not-arrived': 'Must be there in',
+    'not-arrived': 'Reported late in',
     'long-on-site': 'Asked for status in',
     'not-closed': 'Reminder to close in',
     'ladder-restart': 'Escalates again in',
@@ -272,6 +272,7 @@ export const en: Texts = {
   },
   app: {
     product: 'Response centre',
+    demoShort: 'Demonstration',
     demo: 'Demonstration – invented people',
     skip: 'Skip to content',
     nav: 'Main menu',

@@ -96,7 +96,7 @@ const waits = {
   'claim-warned': 'Slippes til alle om',
   'repeat-unseen': 'Lyder for alle om',
   'not-accepted': 'Neste trinn om',
-  'not-arrived': 'Skal være framme innen',
+  'not-arrived': 'Meldes forsinket om',
   'long-on-site': 'Spør om status om',
   'not-closed': 'Påminnelse om lukking om',
   'ladder-restart': 'Eskalerer på nytt om',
@@ -277,6 +277,7 @@ export const nb = {
   },
   app: {
     product: 'Responssenter',
+    demoShort: 'Demonstrasjon',
     demo: 'Demonstrasjon – oppdiktede personer',
     skip: 'Hopp til innholdet',
     nav: 'Hovedmeny',

@@ -109,6 +109,15 @@ export function newestWaiting(open: Iterable<AlarmView>): AlarmView | null {
   return newest;
 }
 
+/** Rows that fit on a screen beside a card: further down, a new alarm would come unseen. */
+const SEEN_AT_ONCE = 7;
+
+/** Whether this alarm stands so far down that it must be named above the lanes. */
+export function outOfSight(lanes: readonly BoardLane[], number: string): boolean {
+  const at = lanes.flatMap((lane) => lane.rows.map((alarm) => alarm.number)).indexOf(number);
+  return at === -1 || at >= SEEN_AT_ONCE;
+}
+
 /** The row above or below, through all lanes; the first when nothing is chosen. */
 export function neighbour(lanes: readonly BoardLane[], chosen: string | null, step: 1 | -1): string | null {
   const numbers = lanes.flatMap((lane) => lane.rows.map((alarm) => alarm.number));

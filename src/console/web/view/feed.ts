@@ -27,7 +27,7 @@ export interface FeedState {
   /** False: technical alarms were left out of the snapshot. */
   readonly complete: boolean;
   readonly counts: BoardCounts;
-  /** Local monotonic time of the last snapshot, resume or pulse. */
+  /** Local monotonic time of the last pulse, at first of the snapshot: only a pulse says that the centre really reads its feed. */
   readonly heardAt: number | null;
   readonly mismatches: number;
   readonly askedAt: number | null;
@@ -93,7 +93,7 @@ function withSnapshot(state: FeedState, message: SnapshotMessage, heardAt: numbe
     open.set(alarm.number, held !== undefined && held.version > alarm.version ? held : alarm);
   }
   const { feed, complete, counts } = message;
-  return { ...state, feed, open, complete, counts, heardAt, mismatches: 0, connected: true };
+  return { ...state, feed, open, complete, counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true };
 }
 
 /** Whether what is held is what the centre counts; with an incomplete snapshot only life, urgent and care can be compared. */
@@ -115,7 +115,7 @@ export function withMessage(state: FeedState, message: ServerMessage, heardAt: n
     case 'snapshot':
       return withSnapshot(state, message, heardAt);
     case 'resumed':
-      return { ...state, counts: message.counts, heardAt, mismatches: 0, connected: true };
+      return { ...state, counts: message.counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true };
     case 'alarm':
       return { ...withAlarm(state, message.alarm), feed: message.feed };
     case 'gone':
