@@ -71,7 +71,7 @@ export function createConsole(parts: ConsoleParts): Console {
   const document = openApiOf(routes, version);
   const routePaths = new Set(routes.map(({ path }) => fastifyPath(path)));
   const app = serverOf(tls, trustProxy, (reply) => send(reply, problem('invalid-request', 'The address cannot be read.')));
-  const limits = { account: new Buckets(clock, 2000, 5), stranger: new Buckets(clock, 200, 50) };
+  const limits = { account: new Buckets(clock, 2000, 5), stranger: new Buckets(clock, 1000, 20) };
   const took = new Histogram({
     name: 'http_request_seconds',
     help: 'Time from request to answer, by route and status',

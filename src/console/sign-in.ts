@@ -1,5 +1,5 @@
 /** Sign-in, slowed down after repeated failures, without letting a stranger lock an operator out. */
-import type { Clock, Milliseconds } from '../base/clock.ts';
+import { type Clock, type Milliseconds, seconds } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { type Account, type Credentials, checkPassword, usernameOf } from '../people/accounts.ts';
 import { Buckets } from './bucket.ts';
@@ -13,6 +13,10 @@ export interface SignIn {
   /** @throws CentreError store-away */
   try(username: string, password: string, address: string): Promise<SignInAnswer>;
 }
+
+/** As many as Node's pool checks at once; the rest wait in line, so that many who sign in together are no failures. */
+const CHECKS_AT_ONCE = 4;
+const IN_LINE = 500;
 
 /** An address from which the account has been signed in to is remembered, so many of them. */
 const MAX_KNOWN = 10_000;
@@ -28,6 +32,8 @@ export function createSignIn({ credentials, clock, log }: { credentials: Credent
   const addresses = new Buckets(clock, 20, 1000);
   const strangers = new Buckets(clock, 20, 3000);
   const known = new Set<string>();
+  const line: (() => void)[] = [];
+  let checking = 0;
 
   function remember(pair: string): void {
     known.delete(pair);
@@ -37,36 +43,49 @@ export function createSignIn({ credentials, clock, log }: { credentials: Credent
     if (oldest !== undefined) known.delete(oldest);
   }
 
+  async function attempt(username: string, password: string, address: string): Promise<SignInAnswer> {
+    const pair = `${username} ${address}`;
+    const taken: readonly (readonly [Buckets, string])[] = [
+      [pairs, pair],
+      [addresses, address],
+      ...(known.has(pair) ? [] : [[strangers, username] as const]),
+    ];
+    const waitMs = Math.max(...taken.map(([buckets, key]) => buckets.wait(key)));
+    if (waitMs > 0) return { refused: 'slowed-down', waitMs };
+    for (const [buckets, key] of taken) buckets.take(key);
+    const giveBack = (): void => {
+      for (const [buckets, key] of taken) buckets.giveBack(key);
+    };
+    let account: Account | null;
+    try {
+      account = await checkPassword(credentials, username, password);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+    if (account === null) {
+      // The username is not logged: people type their password into the wrong field.
+      log.warn('sign-in-refused', { source: address });
+      return { refused: (await credentials.any()) ? 'wrong-credentials' : 'no-accounts' };
+    }
+    giveBack();
+    remember(pair);
+    return { account };
+  }
+
   return {
     async try(typed, password, address) {
-      const username = usernameOf(typed);
-      const pair = `${username} ${address}`;
-      const taken: readonly (readonly [Buckets, string])[] = [
-        [pairs, pair],
-        [addresses, address],
-        ...(known.has(pair) ? [] : [[strangers, username] as const]),
-      ];
-      const waitMs = Math.max(...taken.map(([buckets, key]) => buckets.wait(key)));
-      if (waitMs > 0) return { refused: 'slowed-down', waitMs };
-      for (const [buckets, key] of taken) buckets.take(key);
-      const giveBack = (): void => {
-        for (const [buckets, key] of taken) buckets.giveBack(key);
-      };
-      let account: Account | null;
+      if (line.length >= IN_LINE) return { refused: 'slowed-down', waitMs: seconds(1) };
+      if (checking >= CHECKS_AT_ONCE) await new Promise<void>((resolve) => line.push(resolve));
+      else checking += 1;
       try {
-        account = await checkPassword(credentials, username, password);
-      } catch (error) {
-        giveBack();
-        throw error;
+        return await attempt(usernameOf(typed), password, address);
+      } finally {
+        // The place goes to the next in line.
+        const next = line.shift();
+        if (next === undefined) checking -= 1;
+        else next();
       }
-      if (account === null) {
-        // The username is not logged: people type their password into the wrong field.
-        log.warn('sign-in-refused', { source: address });
-        return { refused: (await credentials.any()) ? 'wrong-credentials' : 'no-accounts' };
-      }
-      giveBack();
-      remember(pair);
-      return { account };
     },
   };
 }

@@ -383,7 +383,7 @@ void t.test('two claims at once: one wins, the other sees who', async (t) => {
   const number = await press({ household: { id: 'demo-02', name: 'T', zone: '' }, device: '10149471', source: 'scaip:10149471' });
   const other = await signIn('operator2');
   const answers = await Promise.all([operator, other].map((cookie) => order(cookie, number, { command: 'claim', version: 1 })));
-  t.same(answers.map(({ status }) => status).toSorted(), [200, 409]);
+  t.same(new Set(answers.map(({ status }) => status)), new Set([200, 409]));
   const [winner, loser] = answers.toSorted((a, b) => a.status - b.status);
   t.match(loser?.body, { code: 'taken-by-another', by: winner?.body.claimedBy });
   const again = await Promise.all([1, 2, 3].map(() => order(operator, number, { command: 'note', text: 'én gang', key: 'note-1' })));
@@ -616,6 +616,12 @@ void t.test('sign-in is slowed down, and a stranger locks nobody out', async (t)
   const flood = createSignIn({ credentials: fake, clock: moving, log: SILENT });
   const answers = await Promise.all(Array.from({ length: 30 }, () => flood.try('kari', 'wrong', 'one')));
   t.equal(answers.filter((answer) => 'refused' in answer && answer.refused === 'wrong-credentials').length, 5, 'thirty at once are thirty');
+  const morning = createSignIn({ credentials: fake, clock: moving, log: SILENT });
+  const shift = await Promise.all(Array.from({ length: 30 }, () => morning.try('kari', 'right', 'centre')));
+  t.ok(
+    shift.every((answer) => 'account' in answer),
+    'thirty consoles that sign in together are no failures',
+  );
   const away = createSignIn({
     credentials: { ...fake, find: () => Promise.reject(new CentreError('store-away', 'x')) },
     clock: moving,
