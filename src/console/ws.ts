@@ -29,7 +29,7 @@ export interface WsParts {
   readonly hub: FeedHub;
   /** By cookie and Origin: who it is, 401 without a session, 403 for a foreign Origin. Throws while that cannot be known. */
   readonly authenticate: (request: IncomingMessage) => Promise<Viewer | 401 | 403>;
-  /** Called when an account has a socket, each time (presence). */
+  /** Called each time a socket was opened: presence and the account's claims are renewed at once. */
   readonly opened?: (account: string) => void;
   readonly clock: Clock;
   readonly log: Log;

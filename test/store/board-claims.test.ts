@@ -53,8 +53,12 @@ await t.test('lists, pages and single alarms hold exactly what the rule of sight
       await order(number, { command: 'close', outcome: 'other', text: 'x' }, LEDER);
     }
   }
+  // Who accepted sees the alarm whoever was asked: the rule does not lean on the lifecycle.
+  const accepted = numbers[4] ?? '';
+  await stores.postgres.pool.query(`update alarm set asked = '{}', fold = jsonb_set(fold, '{asked}', '[]') where number = $1`, [accepted]);
   const source = createAlarmSource({ pg: stores.postgres, log: SILENT });
   const every = await source.these(numbers);
+  t.ok(every.some((view) => view.responder === 'natt' && view.asked.length === 0));
   const byNumber = new Map(every.map((view) => [view.number, view]));
   const viewers = [
     ALL,
@@ -176,17 +180,20 @@ function claims(openAccounts: string[]) {
   const counting = { order: counted((request: Parameters<typeof slow.order>[0]) => slow.order(request)) };
   const keeper = startClaimKeeper({ leases, openAccounts: () => openAccounts, clock: moved, log: SILENT });
   const sweep = startLeaseSweep({ desk: counting, leases, clock: moved, log: SILENT });
+  const settled = async (): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    await until('all is done', () => busy === 0);
+  };
   /** Moves on in steps in which everything that was started comes to its end. */
   const pass = async (span: number): Promise<void> => {
     for (let passed = 0; passed < span; passed += 250) {
       await moved.advance(250);
-      await new Promise((resolve) => setImmediate(resolve));
-      await until('all is done', () => busy === 0);
+      await settled();
     }
   };
   return {
-    moved,
     keeper,
+    settled,
     pass,
     setAway: (is: boolean) => (away = is),
     claim: (number: string, account = 'operator') =>
@@ -254,7 +261,10 @@ await t.test('after a restart, and after PostgreSQL was away, everybody has 10 s
   t.teardown(() => desk2.stop());
   await desk2.pass(8000);
   t.equal(await desk2.claimedBy(number), 'operator', 'a restart takes no alarm from anybody');
+  await desk2.pass(1750);
   open2.push('operator');
+  desk2.keeper.renew('operator');
+  await desk2.settled();
   await desk2.pass(20_000);
   t.equal(await desk2.claimedBy(number), 'operator', 'the browser came back');
   desk2.setAway(true);
