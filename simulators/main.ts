@@ -21,7 +21,7 @@ async function run(line: CommandLine): Promise<number> {
   const scenario = loadScenario(line.scenario);
   const clock = new RunningClock();
   const log = plainLog(clock, line.verbose, out);
-  const stopped = toldToStop();
+  const stopped = toldToStop(clock, line.scenario === 'demo');
   const fromReady = line.given.mqtt === undefined || line.given.scaip === undefined;
   if (fromReady && (await centreReady(line.dataDir, clock, stopped)) === 'stopped') return 0;
 
@@ -45,18 +45,25 @@ async function run(line: CommandLine): Promise<number> {
 
 /** Says on its first line, as JSON, where it listens; stands until it is stopped. */
 async function gateway(line: CommandLine): Promise<number> {
-  const stopped = toldToStop();
+  const clock = new RunningClock();
+  const stopped = toldToStop(clock, true);
   const token = process.env['SMS_GATEWAY_TOKEN'];
-  const sms = await startSmsGateway({ port: line.port, ...(token ? { token } : {}), clock: new RunningClock() });
+  const sms = await startSmsGateway({ port: line.port, ...(token ? { token } : {}), clock });
   out(`${JSON.stringify({ url: sms.url, token: sms.token })}\n`);
   await stopped;
   await sms.stop();
   return 0;
 }
 
-function toldToStop(): Promise<'stopped'> {
+/**
+ * @param companion of a centre that started it: ends when that is gone, however it went. Otherwise a demonstration that was
+ *   killed and started again would have each device twice, and the two would take the connection from one another for ever.
+ */
+function toldToStop(clock: RunningClock, companion: boolean): Promise<'stopped'> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve('stopped'));
+    const parent = process.ppid;
+    if (companion) clock.every(250, () => process.ppid !== parent && resolve('stopped'));
   });
 }
 

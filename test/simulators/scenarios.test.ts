@@ -367,3 +367,26 @@ await t.test('the program lists, refuses, waits for a centre, survives without o
   await moved.stop();
   await receiver.stop();
 });
+
+await t.test('the companions of a centre end when it was killed', async (t) => {
+  const program = `const { spawn } = require('node:child_process');
+    const child = spawn(process.execPath, ['--import=tsx', 'simulators/main.ts', 'sms-gateway'], { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+    console.log(JSON.stringify({ pid: child.pid })); setInterval(() => {}, 1000);`;
+  const parent = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let out = '';
+  parent.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  const closed = new Promise<void>((resolve) => parent.stdout.on('close', () => resolve()));
+  await until('the gateway listens', () => out.includes('"url"'));
+  const { pid } = JSON.parse(out.split('\n').find((line) => line.includes('"pid"')) ?? '') as { pid: number };
+  t.teardown(() => {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended, as it should.
+    }
+  });
+  parent.kill('SIGKILL');
+  // The pipe closes when both have ended.
+  await closed;
+  t.match(out, /"token":"[\w-]{24}"/);
+});
