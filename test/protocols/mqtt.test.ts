@@ -1,5 +1,6 @@
 /** The MQTT broker over real sockets: what is acknowledged and in which order, what is refused, and how payloads are read. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -606,7 +607,7 @@ await t.test('a port that cannot be had stops the start with a sentence that nam
   t.match(elsewhere, { code: 'port-not-allowed', message: /MQTT_PORT/ });
 });
 
-await t.test('the same over TLS', { skip: hasOpenssl() ? false : 'openssl is not installed' }, async (t) => {
+await t.test('the same over TLS', { skip: hasProgram('openssl') ? false : 'openssl is not installed' }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'mqtt-tls-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
@@ -638,13 +639,43 @@ await t.test('the same over TLS', { skip: hasOpenssl() ? false : 'openssl is not
   t.match(taken, { code: 'port-in-use', message: /MQTTS_PORT/ });
 });
 
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
+await t.test(
+  "Mosquitto's programs are served",
+  { skip: hasProgram('mosquitto_pub') ? false : 'mosquitto_pub is not installed' },
+  async (t) => {
+    let verdict: Verdict = 'not-kept';
+    const { broker, messages } = await brokerFor(t, {
+      answer: ({ qos }) => {
+        const now = verdict;
+        // It connects again and sends again by itself.
+        verdict = 'kept';
+        return qos === 0 ? 'kept' : now;
+      },
+    });
+    const login = ['-h', broker.host, '-p', String(broker.port), '-u', A.serial, '-P', 'secret-a'];
+    for (const qos of ['1', '2', '0']) {
+      const payload = `{"id":"${qos}","type":"fall"}`;
+      const child = spawn('mosquitto_pub', [...login, '-q', qos, '-t', own('alarm'), '-m', payload, '-r', '-i', B.serial], {
+        stdio: 'ignore',
+      });
+      const [code] = (await once(child, 'exit')) as [number];
+      t.equal(code, 0);
+      await until(() => messages.some(({ body }) => body.read && body.id === qos));
+    }
+    t.same(
+      messages.map(({ body, duplicateFlag }) => [body.read && body.id, duplicateFlag]),
+      [
+        ['1', false],
+        ['1', true],
+        ['2', false],
+        ['0', false],
+      ],
+    );
+  },
+);
+
+function hasProgram(name: string): boolean {
+  return spawnSync(name, ['--help'], { stdio: 'ignore' }).error === undefined;
 }
 
 await t.test('payloads of the contract', (t) => {
