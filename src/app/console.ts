@@ -95,6 +95,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     credentials: createCredentials(postgres),
     centre: configuration.centre,
     demo,
+    signedOut: (account) => sockets.recheck(account),
     publicUrl,
     trustProxy,
     tls: trustProxy ? null : await tlsOf(settings),

@@ -3,9 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 const PROBLEMS = {
-  401: { code: 'not-signed-in', detail: 'Sign in first.' },
+  401: { code: 'no-session', detail: 'Sign in with POST /api/v1/session.' },
   403: { code: 'foreign-origin', detail: 'Pages of another site cannot listen here.' },
-  404: { code: 'not-found', detail: 'There is nothing to connect to here; the feed is at /ws.' },
+  404: { code: 'unknown-route', detail: 'There is nothing to connect to here; the feed is at /ws.' },
   429: { code: 'too-many-sockets', detail: 'This account has too many pages open.' },
   503: { code: 'not-ready', detail: 'The centre cannot take the connection now; try again in a few seconds.' },
 } as const;
