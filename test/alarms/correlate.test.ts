@@ -9,7 +9,7 @@ import { raised, rank, retriage, triage } from '../../src/alarms/triage.ts';
 import { minutes } from '../../src/base/clock.ts';
 import { ALONE, KARI, NATT, RUNG, START, SWEEP, after, openedBy, recipient, signal, take, uuid } from '../support/alarms.ts';
 
-t.test('priority is raised by repeats and kinds and never lowered', async (t) => {
+await t.test('priority is raised by repeats and kinds and never lowered', async (t) => {
   t.same((['life', 'urgent', 'care', 'technical'] as const).map(raised), ['life', 'life', 'urgent', 'technical']);
   const need = (priority: Meaning['priority']): Pick<Meaning, 'role' | 'priority'> => ({ role: 'need', priority });
   t.same(triage(need('urgent'), true, false), { priority: 'urgent', rule: 'by-kind' });
@@ -22,7 +22,7 @@ t.test('priority is raised by repeats and kinds and never lowered', async (t) =>
   t.same(retriage('urgent', 'unreadable', { priority: 'life' }), { priority: 'urgent', rule: 'unchanged' }, 'noise does not climb');
 });
 
-t.test('what a signal joins', async (t) => {
+await t.test('what a signal joins', async (t) => {
   const lane = (role: SignalRole, kind: Kind, household = true) =>
     laneOf(signal({ role, kind }, household ? {} : { household: null }))?.lane ?? null;
   t.equal(lane('need', 'fall'), 'need');
@@ -36,7 +36,7 @@ t.test('what a signal joins', async (t) => {
   t.equal(joiningKey(signal({}, { household: null })), 'source:mqtt:NJ-1103-0001');
 });
 
-t.test('a more serious kind takes over the row, a lesser one does not', async (t) => {
+await t.test('a more serious kind takes over the row, a lesser one does not', async (t) => {
   const water = openedBy(signal({ kind: 'water', priority: 'care' }));
   const smoke = take(signal({ kind: 'smoke', priority: 'life', trigger: 'kitchen' }), { open: water }).decided?.alarm;
   t.match(smoke, { kind: 'smoke', priority: 'life', trigger: 'kitchen', signalCount: 2 });
@@ -44,7 +44,7 @@ t.test('a more serious kind takes over the row, a lesser one does not', async (t
   t.match(again, { kind: 'smoke', priority: 'life', signalCount: 3 });
 });
 
-t.test('a duplicate is counted, in the timeline, and raises nothing, also on a closed alarm', async (t) => {
+await t.test('a duplicate is counted, in the timeline, and raises nothing, also on a closed alarm', async (t) => {
   const open = openedBy(signal({ priority: 'care', kind: 'water' }));
   const { verdict, decided } = take(signal(), { open, duplicateOf: { alarm: open } });
   t.equal(verdict, 'duplicate');
@@ -56,20 +56,20 @@ t.test('a duplicate is counted, in the timeline, and raises nothing, also on a c
   t.match(late.decided?.alarm, { duplicateCount: 1, closed: { by: 'operator' } });
 });
 
-t.test('the same id with other bytes is a new signal that says so', async (t) => {
+await t.test('the same id with other bytes is a new signal that says so', async (t) => {
   const { marks, verdict } = take(signal(), { idSeenBefore: true });
   t.same(marks, ['id-re-used']);
   t.equal(verdict, 'opened');
 });
 
-t.test('a need soon after a closed alarm opens a new one that says so', async (t) => {
+await t.test('a need soon after a closed alarm opens a new one that says so', async (t) => {
   const lastClosed = { number: '900', at: START - minutes(59) };
   t.match(openedBy(signal({ kind: 'water', priority: 'care' }), { lastClosed }), { follows: '900', priority: 'urgent' });
   const long = { number: '900', at: START - minutes(60) };
   t.match(openedBy(signal({ kind: 'water', priority: 'care' }), { lastClosed: long }), { follows: null, priority: 'care' });
 });
 
-t.test('a restore closes a technical alarm that nobody has claimed, and nothing else', async (t) => {
+await t.test('a restore closes a technical alarm that nobody has claimed, and nothing else', async (t) => {
   const technical = openedBy(signal({ role: 'technical', kind: 'mains-lost', priority: 'technical' }));
   const restore = signal({ role: 'restore', kind: 'mains-lost', priority: 'technical' });
   t.match(take(restore, { restorable: technical }).decided?.alarm, { closed: { outcome: 'restored', by: 'intake' } });
@@ -236,7 +236,7 @@ declare namespace Tap {
   type Test = typeof t;
 }
 
-t.test('no order of signals, duplicates, restores, commands and delays loses an alarm or closes one for a person', async (t) => {
+await t.test('no order of signals, duplicates, restores, commands and delays loses an alarm or closes one for a person', async (t) => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const house = new House();

@@ -103,7 +103,7 @@ const LATER = START + minutes(24 * 60);
 const order = (alarm: Alarm, command: AlarmCommand, actor: Actor, version: number | null = null, at = LATER) =>
   decide(alarm, command, { actor, version, doneAt: null }, at, uuid);
 
-t.test('every state answers every command as the table says', async (t) => {
+await t.test('every state answers every command as the table says', async (t) => {
   t.same(Object.keys(TABLE).toSorted(), [...PERSON_COMMANDS, ...SYSTEM_COMMANDS].toSorted(), 'the table has every command');
   for (const name of Object.keys(TABLE) as CommandName[]) {
     for (const [index, state] of STATES.entries()) {
@@ -123,7 +123,7 @@ t.test('every state answers every command as the table says', async (t) => {
   }
 });
 
-t.test('refusals come in their fixed order, and say who', async (t) => {
+await t.test('refusals come in their fixed order, and say who', async (t) => {
   const close: AlarmCommand = { command: 'close', outcome: 'other', text: '' };
   t.same(order(closed, close, OLA, 1), { refused: 'already-closed', by: 'operator' });
   t.same(order(claimed, close, OLA, 1), { refused: 'taken-by-another', by: 'operator' }, 'before the missing contact');
@@ -143,7 +143,7 @@ t.test('refusals come in their fixed order, and say who', async (t) => {
   t.same(order(claimed, { command: 'dispatch', to: 'x', recipients: [], waitMs: 1 }, KARI), { refused: 'nobody-on-duty' });
 });
 
-t.test('contact: by voice, by a report from the site, by a supervisor; arriving alone is none', async (t) => {
+await t.test('contact: by voice, by a report from the site, by a supervisor; arriving alone is none', async (t) => {
   const close: AlarmCommand = { command: 'close', outcome: 'other', text: '' };
   t.match(order(onSite, close, KARI), { refused: 'no-confirmed-contact' });
   const reported = after(onSite, { command: 'report', outcome: 'helped-on-site', text: 'hjulpet opp' }, NATT);
@@ -156,7 +156,7 @@ t.test('contact: by voice, by a report from the site, by a supervisor; arriving 
   t.equal(deadlineOf(withdrawn)?.what, 'claim-idle', 'and the claim must do something again');
 });
 
-t.test('losing or releasing a claim never undoes a dispatch', async (t) => {
+await t.test('losing or releasing a claim never undoes a dispatch', async (t) => {
   for (const before of [dispatched, responding, onSite]) {
     const released = after(before, { command: 'release' });
     t.equal(stateOf(released), stateOf(before));
@@ -177,7 +177,7 @@ const pass = (alarm: Alarm, rung = RUNG, late = 0): Alarm => {
   return after(alarm, { command: 'pass-deadline', armed, rung }, SWEEP, armed.at + late);
 };
 
-t.test('each wait has its span and its consequence', async (t) => {
+await t.test('each wait has its span and its consequence', async (t) => {
   const wait = (alarm: Alarm) => ({ what: armedAt(alarm).what, seconds: (armedAt(alarm).at - START) / 1000 });
   t.same(wait(waiting), { what: 'unclaimed', seconds: 60 });
   t.same(wait(claimed), { what: 'claim-idle', seconds: 180 });
@@ -199,12 +199,12 @@ t.test('each wait has its span and its consequence', async (t) => {
   t.equal(armedAt(late).what, 'not-arrived', 'warned again until they arrive or give up');
 });
 
-t.test('the next deadline counts from the act, never from the missed schedule', async (t) => {
+await t.test('the next deadline counts from the act, never from the missed schedule', async (t) => {
   const afterOutage = pass(waiting, RUNG, minutes(60));
   t.same(armedAt(afterOutage), { at: START + 60_000 + minutes(60) + 60_000, what: 'not-accepted' });
 });
 
-t.test('a ladder: told, dispatched, nobody, exhausted in red, started again', async (t) => {
+await t.test('a ladder: told, dispatched, nobody, exhausted in red, started again', async (t) => {
   const told = pass(waiting, { ...RUNG, mode: 'tell', rung: 'overflow' } as typeof RUNG);
   t.equal(stateOf(told), 'waiting');
   t.same(armedAt(told).what, 'unclaimed');
@@ -225,7 +225,7 @@ t.test('a ladder: told, dispatched, nobody, exhausted in red, started again', as
   t.match(accepted, { ladder: { exhausted: false }, response: { by: 'natt', stage: 'responding' } });
 });
 
-t.test('a deadline that is not the armed one, or not due, is not acted on', async (t) => {
+await t.test('a deadline that is not the armed one, or not due, is not acted on', async (t) => {
   const armed = armedAt(waiting);
   const early = decide(
     waiting,
@@ -239,7 +239,7 @@ t.test('a deadline that is not the armed one, or not due, is not acted on', asyn
   t.same(stale, { refused: 'not-due' }, 'claimed meanwhile');
 });
 
-t.test('all who were asked decline: the next rung is asked at once', async (t) => {
+await t.test('all who were asked decline: the next rung is asked at once', async (t) => {
   const one = after(dispatched, { command: 'decline', reason: 'opptatt' }, NATT, START + 5000);
   t.equal(armedAt(one).at, START + 60_000, 'one is left');
   const none = after(one, { command: 'decline', reason: 'for langt' }, NATT2, START + 6000);
@@ -249,7 +249,7 @@ t.test('all who were asked decline: the next rung is asked at once', async (t) =
   t.same(armedAt(givesUp), { at: START + 7000, what: 'not-accepted' });
 });
 
-t.test('a repeat on a claimed alarm sounds for its owner, unseen for everyone', async (t) => {
+await t.test('a repeat on a claimed alarm sounds for its owner, unseen for everyone', async (t) => {
   const repeat = take(signal({}, { receivedAt: START + 10_000 }), { open: contacted }).decided?.alarm;
   if (repeat === undefined) throw new Error('the repeat joined nothing');
   t.match(repeat, { signalCount: 2, attention: { sounds: 'owner' } });
@@ -261,7 +261,7 @@ t.test('a repeat on a claimed alarm sounds for its owner, unseen for everyone', 
   t.not(armedAt(seen).what, 'repeat-unseen');
 });
 
-t.test('a repeat on what was put aside after contact climbs the ladder again', async (t) => {
+await t.test('a repeat on what was put aside after contact climbs the ladder again', async (t) => {
   const aside = after(contacted, { command: 'snooze', minutes: 60, reason: 'ringer igjen' });
   t.match(aside, { claim: null });
   t.same(armedAt(aside), { what: 'snoozed', at: START + minutes(60) });
@@ -271,14 +271,14 @@ t.test('a repeat on what was put aside after contact climbs the ladder again', a
   t.equal(repeat.attention.sounds, 'everyone');
 });
 
-t.test('a technical alarm closes without contact and climbs no ladder', async (t) => {
+await t.test('a technical alarm closes without contact and climbs no ladder', async (t) => {
   const technical = openedBy(signal({ role: 'technical', kind: 'battery-low', priority: 'technical' }));
   t.same(armedAt(technical), { at: START + SPANS.dayQueue, what: 'day-queue' });
   t.equal(technical.attention.sounds, 'nobody');
   t.match(order(technical, { command: 'close', outcome: 'technical-task', text: '' }, KARI), { alarm: { closed: {} } });
 });
 
-t.test('the view is plain JSON with instants in RFC 3339', async (t) => {
+await t.test('the view is plain JSON with instants in RFC 3339', async (t) => {
   t.match(viewOf(waiting), {
     number: '1001',
     state: 'waiting',
@@ -294,7 +294,7 @@ t.test('the view is plain JSON with instants in RFC 3339', async (t) => {
   t.match(timelineViewOf(entry), { version: 1, at: '2026-11-22T20:00:00.000Z', deadlines: { unclaimed: '2026-11-22T20:01:00.000Z' } });
 });
 
-t.test('a timeline with a hole, or that opens twice, is a bug and never bridged', async (t) => {
+await t.test('a timeline with a hole, or that opens twice, is a bug and never bridged', async (t) => {
   const entry = { version: 9, at: START, doneAt: null, actor: KARI, event: { event: 'claimed' }, arms: {} } as const;
   t.throws(() => fold('1001', waiting, entry), RangeError);
   t.throws(() => fold('1001', null, { ...entry, version: 1 }), RangeError);
