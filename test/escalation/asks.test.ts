@@ -317,14 +317,17 @@ await t.test('queues that were opened while Redis did not answer fail at once an
     },
     25_000,
   );
-  worked.length = 0;
   await queue.add('urgent', [
     { id: 'b', tryAt: 1, delay: 0 },
     { id: 'b', tryAt: 1, delay: 0 },
     { id: 'c', tryAt: 1, delay: 300 },
   ]);
-  await until('both', () => worked.length === 2);
-  t.same(worked, ['b', 'c'], 'each once');
+  await until('both', () => worked.includes('b') && worked.includes('c'));
+  t.same(
+    worked.filter((ask) => ask !== 'one'),
+    ['b', 'c'],
+    'each once',
+  );
 });
 
 await t.test('about anything but life: one gathered message a minute to one person', async (t) => {

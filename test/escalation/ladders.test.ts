@@ -8,9 +8,9 @@ import { loadEscalation, readEscalation } from '../../src/escalation/configurati
 import { planRung, type Planned } from '../../src/escalation/plan.ts';
 import { callTheRoll, type DutyRecord } from '../../src/escalation/roster.ts';
 import type { Escalation } from '../../src/escalation/ladder.ts';
+import { CONFIG, MUNICIPALITIES } from '../support/escalating.ts';
 
-const CONFIG = join(import.meta.dirname, '../../config');
-const KNOWN = ['1101', '1103', '1108', '1119', '1120', '1121', '1122', '1124', '1127', '1130', '1133', '1144'];
+const KNOWN = MUNICIPALITIES;
 const NOW = Date.UTC(2026, 10, 22, 22, 0, 0);
 
 interface Mistake {

@@ -250,10 +250,29 @@ await t.test('one that hangs takes one place only; the more urgent goes first', 
     },
   };
   await clock.advance(60_000);
-  const { sweep } = sweeping(clock, { ...parts, desk }, { parallel: 2 });
+  let looks = 0;
+  const deadlines = createDeadlines(postgres);
+  const { sweep } = sweeping(
+    clock,
+    { ...parts, desk },
+    {
+      parallel: 2,
+      deadlines: {
+        async due(...about) {
+          const found = await deadlines.due(...about);
+          looks += 1;
+          return found;
+        },
+      },
+    },
+  );
   await until('the other one was told', async () => (await parts.told(care)).length === 3);
   t.same(seen, [life, care], 'life first, although it has waited for a shorter time');
-  await clock.advance(250);
+  const before = looks;
+  await until('it has looked again and again', async () => {
+    await clock.advance(250);
+    return looks > before + 3;
+  });
   t.equal(seen.filter((number) => number === life).length, 1, 'not asked again while it is in hand');
   release();
   await sweep.stop();

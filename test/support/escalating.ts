@@ -9,6 +9,7 @@ import { receiptId, systemRandom } from '../../src/base/ids.ts';
 import { loadEscalation } from '../../src/escalation/configuration.ts';
 import { createDuty, type Duty } from '../../src/escalation/duty.ts';
 import { type Escalation, ladderFor } from '../../src/escalation/ladder.ts';
+import { loadMunicipalities } from '../../src/people/centre.ts';
 import { createKeeper, type Keeper } from '../../src/intake/keep.ts';
 import { createAlarmStore } from '../../src/store/alarm-store.ts';
 import type { Postgres } from '../../src/store/postgres.ts';
@@ -18,7 +19,7 @@ import { NEED } from './alarms.ts';
 import { SILENT } from './stores.ts';
 
 export const CONFIG = path.join(import.meta.dirname, '../../config');
-export const MUNICIPALITIES = ['1101', '1103', '1108', '1119', '1120', '1121', '1122', '1124', '1127', '1130', '1133', '1144'];
+export const MUNICIPALITIES = loadMunicipalities(CONFIG).map(({ number }) => number);
 
 export interface Escalating {
   readonly escalation: Escalation;
