@@ -7,7 +7,7 @@ import { SeededRandom } from './random.ts';
 import { SipSender } from './scaip/sip-sender.ts';
 import { flavourOf, writeReport } from './scaip/vendors.ts';
 
-export type { Latencies, LoadPlan, LoadResult } from './load/open-loop.ts';
+export type { LoadPlan, LoadResult } from './load/open-loop.ts';
 
 export interface MqttLoadDevice {
   readonly municipality: string;

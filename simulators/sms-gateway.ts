@@ -5,7 +5,7 @@ import { toIso, type Clock, type Instant, type Milliseconds } from '../src/base/
 import { phonePage } from './phone-page.ts';
 import { ACCEPTING, readMessage, shown, type Given, type SmsBehaviour, type SmsMessage, type SmsStatus } from './sms-message.ts';
 
-export type { SmsBehaviour, SmsMessage, SmsStatus } from './sms-message.ts';
+export type { SmsBehaviour, SmsMessage } from './sms-message.ts';
 
 export interface SmsGatewayOptions {
   /** 0 takes a free one. */

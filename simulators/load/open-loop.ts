@@ -101,7 +101,8 @@ export async function openLoop(
           lastStamp = Math.max(lastStamp, at);
           samples.get(stage)?.push(at - (began + i * gap));
         }
-        if (stage === last) end();
+        // The last stage may overtake another one (an mrs its 200).
+        if (left.size === 0) end();
       },
       failed: end,
     };

@@ -240,6 +240,13 @@ for (const transport of ['udp', 'tcp'] as const) {
       ratePerSecond: 250,
       forMs: 400,
     };
+    // The mrs before its 200.
+    receiver.behave((from) => {
+      from.reply(mrs(from.text, 0));
+      from.reply(answer(from.text, '200 OK'));
+    });
+    const overtaken = await loadScaip({ ...plan, run: 'o', forMs: 40 });
+    t.match(overtaken, { reached: { ok: 10, mrs: 10 }, lost: 0 });
     receiver.behave(accept);
     const result = await loadScaip({ ...plan, run: 'a' });
     t.match(result, { scheduled: 100, reached: { ok: 100, mrs: 100 }, lost: 0 });
