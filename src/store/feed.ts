@@ -1,4 +1,5 @@
 /** The feed in Redis: a stream of alarm views with an epoch, written by the relay and read by each console process. */
+import type { Redis } from 'ioredis';
 import { type Random, secret } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { AlarmView } from '../alarms/view.ts';
@@ -66,6 +67,7 @@ export function createFeedSource({ redis, random, log }: { redis: RedisLink; ran
   return {
     open: () =>
       withRedis(async () => {
+        await settled(reader);
         const current = connection;
         const [made, info] = await Promise.all([
           reader.eval(PUBLISH, 2, STREAM, EPOCH, secret(random, 128).slice(0, 12), KEPT) as Promise<[string, string, string]>,
@@ -109,6 +111,18 @@ export function createFeedSource({ redis, random, log }: { redis: RedisLink; ran
         return rows.length > limit ? null : entriesOf(rows, log);
       }),
   };
+}
+
+/** A connection that is just being made gets to its end, good or bad: at a start nothing has been lost yet. */
+async function settled(reader: Redis): Promise<void> {
+  if (reader.status !== 'connecting' && reader.status !== 'connect') return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      reader.off('ready', done).off('close', done);
+      resolve();
+    };
+    reader.on('ready', done).on('close', done);
+  });
 }
 
 /** The stream id in a feed id, when that is of the same epoch and not beyond the position; else null. */
