@@ -1,7 +1,7 @@
 /** Starts what acts by itself: the sweep of deadlines, the asks to responders, and the return of abandoned claims. */
 import type { Registry } from 'prom-client';
 import type { Desk } from '../alarms/desk.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, RunningClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
 import { startLeaseSweep } from '../console/claim-keeper.ts';
@@ -55,7 +55,7 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke'> {
     ledger: createAskLedger(postgres),
     backlog: createAskBacklog(postgres),
     sent: createSentAsks(postgres),
-    openQueue: (work) => openAskQueue({ url: redisUrl, clock, log, work }),
+    openQueue: (work) => openAskQueue({ url: redisUrl, clock: new RunningClock(), log, work }),
     reports: sms,
     notifier: parts.notifier ?? createNotifier({ page, sms }),
     zones: escalation.zones,
