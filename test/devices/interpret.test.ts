@@ -9,7 +9,9 @@ import { duringTest, interpretMqtt, interpretScaip, type Interpretation } from '
 import { CONTRACT_TYPES } from '../../src/devices/model.ts';
 import { loadModels } from '../../src/devices/models.ts';
 import { messageOf } from '../../src/protocols/mqtt/connection.ts';
-import type { MqttMessage } from '../../src/protocols/mqtt/message.ts';
+import { MQTT_LIMITS, MQTT_REFUSAL_CODES } from '../../src/protocols/mqtt/broker-options.ts';
+import { DOWN_KINDS, type MqttMessage, PACKET_LIMIT, PAYLOAD_LIMIT, UP_KINDS } from '../../src/protocols/mqtt/message.ts';
+import { FIELDS } from '../../src/protocols/mqtt/payload.ts';
 import { decodeBody } from '../../src/protocols/scaip/decode.ts';
 
 const models = loadModels('config/models');
@@ -491,5 +493,43 @@ await t.test('interpretation never throws and makes nothing of nothing', (t) => 
     }
   }
   t.equal(generic.id, 'generic/generic');
+  t.end();
+});
+
+await t.test('docs/protocols/mqtt.md says what the code does', (t) => {
+  const doc = readFileSync('docs/protocols/mqtt.md', 'utf8');
+  const rows = (heading: string): string[][] => {
+    const section = doc.slice(doc.indexOf(`## ${heading}`)).split('\n## ')[0] ?? '';
+    const lines = section.split('\n').filter((line) => line.startsWith('| `'));
+    return lines.map((line) =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('`', '')),
+    );
+  };
+  const types = rows('Types').map(([type = '', meaning = '']) => `${type}: ${meaning}`);
+  const expected = CONTRACT_TYPES.map((type) => {
+    const means = generic.types.get(type);
+    return `${type}: ${means?.role === 'need' ? `need, ${means.priority}` : means?.role}`;
+  });
+  t.same(types.toSorted(), expected.toSorted());
+  t.same(
+    rows('Topics')
+      .map(([kind, direction]) => `${kind} ${direction}`)
+      .toSorted(),
+    [...UP_KINDS.map((kind) => `${kind} up`), ...DOWN_KINDS.map((kind) => `${kind} down`)].toSorted(),
+  );
+  t.same(
+    rows('Payload')
+      .map(([field = '']) => field)
+      .toSorted(),
+    [...FIELDS].toSorted(),
+  );
+  t.ok(doc.includes(`| packet | ${PACKET_LIMIT / 1024} KiB |`) && doc.includes(`| payload | ${PAYLOAD_LIMIT / 1024} KiB |`));
+  t.ok(doc.includes(`| connections | ${MQTT_LIMITS.connections.toLocaleString('en')}; ${MQTT_LIMITS.connectionsPerDevice} a device |`));
+  t.ok(doc.includes(`At most ${MQTT_LIMITS.inFlightPerConnection} are in the broker`));
+  for (const code of MQTT_REFUSAL_CODES) t.ok(doc.includes(`\`${code}\``), code);
+  for (const dty of [20, 22, 42, 49]) t.notOk(generic.sensors.has(dty), `dty ${dty}`);
   t.end();
 });

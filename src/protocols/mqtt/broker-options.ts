@@ -6,16 +6,18 @@ import type { TlsIdentity } from './listen.ts';
 import { type MqttReceipt, PACKET_LIMIT } from './message.ts';
 import type { DeviceAddress } from './topic.ts';
 
+export const MQTT_REFUSAL_CODES = [
+  'unknown-device',
+  'wrong-password',
+  'foreign-topic',
+  'foreign-subscription',
+  'packet-too-large',
+  'protocol-error',
+  'tls-handshake-failed',
+  'too-many-connections',
+] as const;
 /** Why something of a device was refused; counted, and shown to technicians. */
-export type MqttRefusalCode =
-  | 'unknown-device'
-  | 'wrong-password'
-  | 'foreign-topic'
-  | 'foreign-subscription'
-  | 'packet-too-large'
-  | 'protocol-error'
-  | 'tls-handshake-failed'
-  | 'too-many-connections';
+export type MqttRefusalCode = (typeof MQTT_REFUSAL_CODES)[number];
 
 export interface MqttRefusal {
   readonly code: MqttRefusalCode;

@@ -16,7 +16,8 @@ const TEXT_LIMIT = 256;
 /** More triggers than a unit can have; also what keeps one heartbeat from writing a thousand rows. */
 const TRIGGER_LIMIT = 64;
 
-const KNOWN: ReadonlySet<string> = new Set([
+/** The fields that the contract names. */
+export const FIELDS = [
   'id',
   'at',
   'type',
@@ -30,7 +31,8 @@ const KNOWN: ReadonlySet<string> = new Set([
   'online',
   'voice',
   'text',
-]);
+] as const;
+const KNOWN: ReadonlySet<string> = new Set(FIELDS);
 
 type Fields = Readonly<Record<string, unknown>>;
 
