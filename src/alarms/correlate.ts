@@ -80,7 +80,8 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
     return joined('duplicate', alarm, { event: 'duplicate-received', ...facts });
   }
   const lane = laneOf(signal);
-  if (lane === null) return attend(signal.meaning.role, situation, facts);
+  const restores = signal.meaning.role === 'restore' && situation.restorable !== null;
+  if (lane === null || restores) return attend(signal.meaning.role, situation, facts);
   if (situation.open !== null) return repeat(situation.open);
   return open(lane.lane);
 

@@ -79,6 +79,9 @@ await t.test('a restore closes a technical alarm that nobody has claimed, and no
   t.match(take(restore, { openNeed: need }).decided?.alarm, { closed: null, restoredAt: START });
   t.match(take(signal({ role: 'cancel' }), { openNeed: need }).decided?.alarm, { closed: null, cancelledAt: START });
   t.match(take(restore), { verdict: 'kept', decided: null });
+  const stranger = openedBy(signal({ role: 'technical', kind: 'mains-lost', priority: 'technical' }, { household: null }));
+  const back = signal({ role: 'restore', kind: 'mains-lost', priority: 'technical' }, { household: null });
+  t.match(take(back, { open: stranger, restorable: stranger }).decided?.alarm, { closed: { outcome: 'restored' } }, 'also of an unknown unit');
 });
 
 // A household in memory, told apart exactly as the store tells its rows apart.
