@@ -161,12 +161,14 @@ interface SignedInProps {
 function SignedIn({ parts, session, texts, toggleLanguage, signOut }: SignedInProps) {
   const place = usePlace(session);
   const [centre, setCentre] = useState<Centre | null>(() => readKept(localStorage)?.centre ?? null);
-  const [names, setNames] = useState<ReadonlyMap<string, string>>(new Map());
+  const [{ names, teams }, setKnown] = useState({ names: new Map<string, string>(), teams: new Map<string, string>() });
   const learn = useCallback((duty: Duty) => {
-    setNames((before) => {
-      const people = duty.teams.flatMap((team) => team.onDuty);
-      if (people.every(({ account, name }) => before.get(account) === name)) return before;
-      return new Map([...before, ...people.map(({ account, name }) => [account, name] as const)]);
+    setKnown((before) => {
+      const people = duty.teams.flatMap((team) => team.onDuty.map(({ account, name }) => [account, name] as const));
+      const named = duty.teams.map(({ id, name }) => [id, name] as const);
+      const known =
+        people.every(([account, name]) => before.names.get(account) === name) && named.every(([id, name]) => before.teams.get(id) === name);
+      return known ? before : { names: new Map([...before.names, ...people]), teams: new Map([...before.teams, ...named]) };
     });
   }, []);
   const { api } = parts;
@@ -176,8 +178,19 @@ function SignedIn({ parts, session, texts, toggleLanguage, signOut }: SignedInPr
   }, [api, learn]);
 
   const app = useMemo<App>(
-    () => ({ ...parts, texts, session, centre, names, learn, signOut, toggleLanguage, go: (address) => void (location.hash = address) }),
-    [parts, texts, session, centre, names, learn, signOut, toggleLanguage],
+    () => ({
+      ...parts,
+      texts,
+      session,
+      centre,
+      names,
+      teams,
+      learn,
+      signOut,
+      toggleLanguage,
+      go: (address) => void (location.hash = address),
+    }),
+    [parts, texts, session, centre, names, teams, learn, signOut, toggleLanguage],
   );
   const screens = screensOf(session.roles);
   return (

@@ -5,17 +5,24 @@ import type { AlarmView } from '../../../alarms/view.ts';
 import { countdown } from '../view/ages.ts';
 import { type Flag, flagsOf, toneOf } from '../view/board.ts';
 import { addressOf } from '../view/places.ts';
-import { type App, clockTime, nameOf, useApp, useNow } from './context.tsx';
+import { type App, clockTime, nameOf, sentToName, useApp, useNow } from './context.tsx';
 import { Age } from './feed-status.tsx';
 
 /** Who it is about, as well as is known. */
 export const subjectOf = ({ texts }: Pick<App, 'texts'>, alarm: AlarmView): string =>
   alarm.household?.name ?? (alarm.device === '' ? texts.board.unknownHousehold : texts.board.device(alarm.device));
 
+/** Somebody was there and has reported; nobody is on the way any more. */
+const isReported = (alarm: AlarmView): boolean => alarm.report !== null && alarm.dispatchedTo === null && alarm.state !== 'closed';
+
+/** Whether `stateText` names the owner of the claim; else it has to be said beside it. */
+export const saysClaim = (alarm: AlarmView): boolean => alarm.state === 'claimed' && !isReported(alarm);
+
 /** How far the alarm is, with the name of whoever has it. */
 export function stateText(app: App, alarm: AlarmView): string {
   const { board, states } = app.texts;
   const who = (account: string): string => nameOf(app, account);
+  if (alarm.report !== null && isReported(alarm)) return board.reported(who(alarm.report.by));
   switch (alarm.state) {
     case 'claimed':
       return alarm.claimedBy === null
@@ -24,11 +31,10 @@ export function stateText(app: App, alarm: AlarmView): string {
           ? app.texts.card.youHave
           : board.takenBy(who(alarm.claimedBy));
     case 'dispatched':
-      return alarm.dispatchedTo === null ? states.dispatched : board.sentTo(alarm.dispatchedTo);
+      return alarm.dispatchedTo === null ? states.dispatched : board.sentTo(sentToName(app, alarm.dispatchedTo));
     case 'responding':
       return alarm.responder === null ? states.responding : board.onTheWay(who(alarm.responder), clockTime(app, alarm.etaAt));
     case 'on-site':
-      if (alarm.report !== null) return board.reported(who(alarm.report.by));
       return alarm.responder === null ? states['on-site'] : board.onSite(who(alarm.responder));
     case 'waiting':
     case 'closed':
@@ -100,8 +106,8 @@ export const AlarmRow = memo(function AlarmRow({ alarm, opened }: RowProps) {
         <span className="row-state">
           <span className="row-owner">
             {stateText(app, alarm)}
-            {others && alarm.state !== 'claimed' && alarm.claimedBy !== null ? ` · ${nameOf(app, alarm.claimedBy)}` : ''}
-            {mine && alarm.state !== 'claimed' ? ` · ${texts.board.mine}` : ''}
+            {others && !saysClaim(alarm) && alarm.claimedBy !== null ? ` · ${nameOf(app, alarm.claimedBy)}` : ''}
+            {mine && !saysClaim(alarm) ? ` · ${texts.board.mine}` : ''}
           </span>
           <Deadline alarm={alarm} />
         </span>

@@ -3,7 +3,7 @@ import { Alert, Heading, Tag } from '@digdir/designsystemet-react';
 import type { ReactNode } from 'react';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { CardHousehold, CardView } from '../contract.ts';
-import { contactsInOrder, percent, said, spaced, telOf } from '../view/facts.ts';
+import { accessInOrder, contactsInOrder, percent, said, spaced, telOf } from '../view/facts.ts';
 import { ageText } from '../view/ages.ts';
 import { useApp, useNow, useTexts } from './context.tsx';
 
@@ -77,7 +77,7 @@ export function Residents({ card }: { readonly card: CardView }) {
 export function Access({ household }: { readonly household: CardHousehold }) {
   const { card: t } = useTexts();
   const names: Readonly<Record<string, string>> = t.accessNames;
-  const known = Object.entries(household.access).filter(([, value]) => said(value) !== null);
+  const known = accessInOrder(household.access, Object.keys(names));
   return (
     <Box title={`${t.where} – ${t.access.toLowerCase()}`} id="card-access">
       <dl className="facts">

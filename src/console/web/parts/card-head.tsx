@@ -5,7 +5,7 @@ import type { AlarmView } from '../../../alarms/view.ts';
 import type { CardView } from '../contract.ts';
 import { addressOfHome, said } from '../view/facts.ts';
 import { addressOf } from '../view/places.ts';
-import { Deadline, Flags, stateText, subjectOf } from './alarm-row.tsx';
+import { Deadline, Flags, saysClaim, stateText, subjectOf } from './alarm-row.tsx';
 import { clockTime, nameOf, useApp } from './context.tsx';
 import { Age } from './feed-status.tsx';
 
@@ -67,7 +67,7 @@ function Standing({ alarm }: { readonly alarm: AlarmView }) {
   return (
     <p className="card-state">
       <Tag data-color={alarm.state === 'waiting' ? 'danger' : closed ? 'neutral' : 'info'}>{stateText(app, alarm)}</Tag>
-      {alarm.claimedBy !== null && alarm.state !== 'claimed' && (
+      {alarm.claimedBy !== null && !closed && !saysClaim(alarm) && (
         <span>{alarm.claimedBy === session.account ? texts.card.youHave : texts.board.takenBy(nameOf(app, alarm.claimedBy))}</span>
       )}
       {alarm.contact !== null && (

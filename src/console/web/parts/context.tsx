@@ -21,6 +21,8 @@ export interface App {
   readonly tones: Tones;
   /** Account → name, as far as known. */
   readonly names: ReadonlyMap<string, string>;
+  /** Team id → name. */
+  readonly teams: ReadonlyMap<string, string>;
   readonly learn: (duty: Duty) => void;
   readonly signOut: () => void;
   readonly go: (address: string) => void;
@@ -59,11 +61,14 @@ export function useNow(): number {
 export const nameOf = (app: Pick<App, 'names' | 'session'>, account: string): string =>
   account === app.session.account ? app.session.name : (app.names.get(account) ?? account);
 
+/** Whom something was sent to: a team by its id, or a person. */
+export const sentToName = (app: Pick<App, 'names' | 'session' | 'teams'>, to: string): string => app.teams.get(to) ?? nameOf(app, to);
+
 /** How sentences name accounts, teams and times for this reader. */
 export function sayFor(app: App): Say {
   return {
     who: (account) => nameOf(app, account),
-    team: (id) => id,
+    team: (id) => sentToName(app, id),
     time: (at) => whenText(at, app.clock.now()),
     minutes: (ms) => Math.round(ms / 60_000),
   };

@@ -4,7 +4,7 @@ import type { AlarmView } from '../../../alarms/view.ts';
 import type { CardView } from '../contract.ts';
 import type { KeptCase } from '../net/kept.ts';
 import { type QueuedAct, refusedActs, textToSave } from '../view/acts.ts';
-import { addressOfHome, contactsInOrder, homePoint, said } from '../view/facts.ts';
+import { accessInOrder, addressOfHome, contactsInOrder, homePoint, said } from '../view/facts.ts';
 import type { Stage } from '../view/field.ts';
 import { Flags, subjectOf } from './alarm-row.tsx';
 import { Tel } from './card-facts.tsx';
@@ -89,7 +89,7 @@ function CaseAddress({ alarm, card }: { readonly alarm: AlarmView; readonly card
 function CaseFacts({ card }: { readonly card: CardView }) {
   const { card: t } = useApp().texts;
   const names: Readonly<Record<string, string>> = t.accessNames;
-  const access = Object.entries(card.household?.access ?? {}).filter(([, value]) => said(value) !== null);
+  const access = accessInOrder(card.household?.access ?? {}, Object.keys(names));
   return (
     <div className="case-facts">
       <dl className="facts" data-large="true">

@@ -55,13 +55,17 @@ export function useFieldMemory(): FieldMemory {
   const asked = useRef(new Set<string>());
   const { open, gone } = feed;
   const known = feed.feed !== null;
+  // A card comes when the alarm may have moved on: it is kept with the alarm as it is then.
+  const seenNow = useRef({ open, gone });
+  seenNow.current = { open, gone };
   useEffect(() => {
     if (!known) return;
     const keep = (): void => {
       const now = toIso(clock.now());
-      const seen = new Map(open);
+      const { open: openNow, gone: goneNow } = seenNow.current;
+      const seen = new Map(openNow);
       for (const { alarm } of latest.current.cases) {
-        const closed = gone.get(alarm.number)?.alarm ?? null;
+        const closed = goneNow.get(alarm.number)?.alarm ?? null;
         if (closed !== null) seen.set(alarm.number, closed);
       }
       change({ cases: keepCases(latest.current.cases, seen, cards.current, now) });

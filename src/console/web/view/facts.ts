@@ -19,6 +19,17 @@ export function spaced(phone: string): string {
 export const contactsInOrder = (contacts: readonly CardContact[]): CardContact[] =>
   contacts.toSorted((a, b) => a.rank - b.rank || Number(b.hasKey) - Number(a.hasKey));
 
+/** What is known of the access, in the order in which somebody at the door needs it; fields that this console does not know come last. */
+export function accessInOrder(access: CardHousehold['access'], order: readonly string[]): [string, string][] {
+  const place = (key: string): number => (order.includes(key) ? order.indexOf(key) : order.length);
+  return Object.entries(access)
+    .flatMap(([key, value]): [string, string][] => {
+      const text = said(value);
+      return text === null ? [] : [[key, text]];
+    })
+    .toSorted(([a], [b]) => place(a) - place(b));
+}
+
 /** Where the home is, when the register knows. */
 export function homePoint(home: CardHousehold | null): { lat: number; lon: number } | null {
   return home === null || home.lat === null || home.lon === null ? null : { lat: home.lat, lon: home.lon };

@@ -11,8 +11,9 @@ export type Stage = (typeof STAGES)[number];
 /** How far the case is as the centre knows it. */
 export function stageOf(alarm: AlarmView, me: string): Stage {
   if (alarm.state === 'closed') return 'closed';
+  // A report ends the response: after it nobody is responding, until somebody is sent anew.
+  if (alarm.report?.by === me && alarm.responder === null && alarm.dispatchedTo === null) return 'reported';
   if (alarm.responder === me) {
-    if (alarm.report?.by === me) return 'reported';
     return alarm.state === 'on-site' ? 'on-site' : 'going';
   }
   if (alarm.responder !== null) return 'taken';

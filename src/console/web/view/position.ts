@@ -48,7 +48,8 @@ export function sketchOf(home: Point, here: Point, accuracy: number): Sketch {
   const span = Math.max(Math.abs(east), Math.abs(north), accuracy, 50) * 2;
   const per = 100 / (span * 1.5);
   const centre = { x: 50 - (east / 2) * per, y: 50 + (north / 2) * per };
-  const metres = 10 ** Math.floor(Math.log10(span / 2));
+  const power = 10 ** Math.floor(Math.log10(span / 2));
+  const metres = power * ([5, 2].find((step) => step * power <= span / 2) ?? 1);
   return {
     home: centre,
     here: { x: centre.x + east * per, y: centre.y - north * per },
