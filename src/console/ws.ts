@@ -7,7 +7,7 @@ import type { Log } from '../base/log.ts';
 import type { Viewer } from '../people/access.ts';
 import { createFrames } from './feed-frames.ts';
 import type { FeedHub } from './feed-hub.ts';
-import { CLOSE_CENTRE_STOPS, CLOSE_SIGNED_OUT } from './feed-messages.ts';
+import { CLIENT_MESSAGES, CLOSE_CENTRE_STOPS, CLOSE_SIGNED_OUT, type ClientMessage } from './feed-messages.ts';
 import { FeedSocket } from './feed-socket.ts';
 import { refuseUpgrade } from './upgrade.ts';
 
@@ -211,10 +211,12 @@ function pathOf({ url }: IncomingMessage): URL {
   return URL.canParse(text) ? new URL(text) : new URL('http://centre/');
 }
 
-function typeOf(data: Buffer): unknown {
+/** Null for whatever is none of a console's messages. */
+function typeOf(data: Buffer): ClientMessage['type'] | null {
   try {
     const message: unknown = JSON.parse(data.toString('utf8'));
-    return typeof message === 'object' && message !== null && 'type' in message ? message.type : null;
+    const type = typeof message === 'object' && message !== null && 'type' in message ? message.type : null;
+    return CLIENT_MESSAGES.find((known) => known === type) ?? null;
   } catch {
     return null;
   }
