@@ -151,7 +151,7 @@ async function startOnce(recipe: ServerRecipe, clock: Clock, isStopping: () => b
 }
 
 /** In a session of its own: a Ctrl-C, or a signal to the centre's group, must not stop the stores before the centre is done. */
-async function spawned({ command, environment, folder, logFile }: ServerRecipe): Promise<ChildProcess> {
+async function spawned({ command, environment, ending, folder, logFile }: ServerRecipe): Promise<ChildProcess> {
   const output = openLog(logFile);
   try {
     const [program = '', ...args] = command;
@@ -160,10 +160,20 @@ async function spawned({ command, environment, folder, logFile }: ServerRecipe):
       child.once('spawn', resolve);
       child.once('error', reject);
     });
+    endWithProcess(child, ending[0]?.signal ?? 'SIGTERM');
     return child;
   } finally {
     closeSync(output);
   }
+}
+
+/** However the process ends by itself (a start that fails half-way, too), its servers are told to end. */
+function endWithProcess(child: ChildProcess, signal: NodeJS.Signals): void {
+  const tell = (): void => {
+    child.kill(signal);
+  };
+  process.once('exit', tell);
+  child.once('exit', () => process.off('exit', tell));
 }
 
 function openLog(file: string): number {
