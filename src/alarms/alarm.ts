@@ -2,7 +2,7 @@
 import type { Instant, Milliseconds } from '../base/clock.ts';
 import type { AlarmPriority, Kind, Position } from './signal.ts';
 
-/** Which open alarm a signal joins: the household's need, one per device and kind, or one per device for what is unreadable. */
+/** Which open alarm a signal joins: the household's need, one per device, trigger and kind, or one per device for what is unreadable. */
 export type Lane = 'need' | 'technical' | 'unreadable';
 
 export const STATES = ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', 'closed'] as const;
@@ -120,6 +120,8 @@ export interface Alarm {
   readonly waits: Readonly<Partial<Record<Wait, Instant>>>;
   /** Accounts that were asked to go and have not declined, in the order they were asked. */
   readonly asked: readonly string[];
+  /** Those among `asked` who were only told, so that they look: nobody waits for them to go. */
+  readonly told: readonly string[];
   readonly declined: readonly string[];
   readonly position: Position | null;
   readonly voice: string | null;

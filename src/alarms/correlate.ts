@@ -2,6 +2,7 @@
 import { type Instant, type Milliseconds, minutes } from '../base/clock.ts';
 import type { Alarm, Lane, WaitSpans } from './alarm.ts';
 import type { AlarmEvent, SignalFacts } from './event.ts';
+import { isQuiet } from './fold.ts';
 import { type Decided, append } from './lifecycle.ts';
 import type { Signal, SignalMark, SignalRole } from './signal.ts';
 import { retriage, triage } from './triage.ts';
@@ -23,8 +24,12 @@ export function laneOf(signal: Signal): { readonly lane: Lane; readonly laneKey:
   if (role === null) return null;
   if (role === 'need') return { lane: 'need', laneKey: '' };
   if (role === 'unreadable') return { lane: 'unreadable', laneKey: signal.source };
-  return { lane: 'technical', laneKey: `${signal.device}/${signal.meaning.kind}` };
+  return { lane: 'technical', laneKey: technicalKey(signal) };
 }
+
+/** Each pendant and sensor has a technical alarm of its own: when one is back, the other may still be lost. */
+export const technicalKey = ({ device, meaning }: Pick<Signal, 'device' | 'meaning'>): string =>
+  `${device}/${meaning.kind}/${meaning.trigger}`;
 
 /** What an unknown sender says is looked at, whatever it is (design § 1.2). */
 function openingRole({ meaning, household }: Signal): 'need' | 'technical' | 'unreadable' | null {
@@ -39,7 +44,7 @@ export interface Situation {
   readonly open: Alarm | null;
   /** The household's open need alarm: what cancels, presence and restores may join. */
   readonly openNeed: Alarm | null;
-  /** The open technical alarm of the same device and kind, for a restore. */
+  /** The open technical alarm of the same device, trigger and kind, for a restore. */
   readonly restorable: Alarm | null;
   readonly lastClosed: { readonly number: string; readonly at: Instant } | null;
   /** The earlier signal with the same id and bytes (without an id: the same bytes); its alarm, open or closed, if it had one. */
@@ -111,7 +116,7 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
   function repeat(alarm: Alarm): Admission {
     const { priority, rule: priorityRule } = retriage(alarm.priority, alarm.lane, signal.meaning);
     const event: AlarmEvent = { event: 'repeated', ...facts, priority, priorityRule };
-    const arms = repeatArms(alarm, now);
+    const arms = isQuiet(alarm, facts) ? {} : repeatArms(alarm, now);
     return {
       verdict: 'repeated',
       marks,
@@ -144,7 +149,6 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
 
 /** A repeat on a claimed alarm must be seen by its owner within its wait; on one that was put aside it wakes the ladder again. */
 function repeatArms(alarm: Alarm, now: Instant): Partial<Record<'repeat-unseen' | 'unclaimed' | 'snoozed', Instant | null>> {
-  if (alarm.lane === 'technical') return {};
   if (alarm.claim !== null) {
     return alarm.waits['repeat-unseen'] === undefined ? { 'repeat-unseen': now + alarm.spans.repeatUnseen } : {};
   }

@@ -53,6 +53,7 @@ function opened(number: string, { at, event }: TimelineEntry): Alarm {
     spans: event.spans,
     waits: {},
     asked: [],
+    told: [],
     declined: [],
     position: event.position ?? null,
     voice: event.voice ?? null,
@@ -64,6 +65,10 @@ function opened(number: string, { at, event }: TimelineEntry): Alarm {
     closed: null,
   };
 }
+
+/** A device that goes on publishing where it may not is a task for the technicians, not one more sound for operators. */
+export const isQuiet = (alarm: Pick<Alarm, 'lane'>, { marks }: Pick<SignalFacts, 'marks'>): boolean =>
+  alarm.lane === 'technical' || marks.includes('foreign-topic');
 
 /** What a signal of the same need renews. */
 const renewed = (alarm: Alarm, facts: SignalFacts) => ({
@@ -101,8 +106,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
         lastSignalVersion: version,
         cancelledAt: null,
         restoredAt: null,
-        attention:
-          alarm.lane === 'technical' ? alarm.attention : { ...alarm.attention, sounds: alarm.claim === null ? 'everyone' : 'owner' },
+        attention: isQuiet(alarm, event) ? alarm.attention : { ...alarm.attention, sounds: alarm.claim === null ? 'everyone' : 'owner' },
       };
     case 'duplicate-received':
       return { ...alarm, duplicateCount: alarm.duplicateCount + 1 };
@@ -200,9 +204,12 @@ function dispatchedTo(alarm: Alarm, to: string, at: number): Response {
 
 function withAsked(alarm: Alarm, event: Extract<AlarmEvent, { event: 'dispatched' | 'told' }>): Alarm {
   const accounts = event.recipients.map((recipient) => recipient.account);
+  const others = alarm.told.filter((account) => !accounts.includes(account));
+  const onlyTold = event.event === 'told' ? accounts.filter((account) => !alarm.asked.includes(account) || alarm.told.includes(account)) : [];
   return {
     ...alarm,
     asked: [...new Set([...alarm.asked, ...accounts])],
+    told: [...others, ...onlyTold],
     declined: alarm.declined.filter((account) => !accounts.includes(account)),
   };
 }

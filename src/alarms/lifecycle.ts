@@ -171,7 +171,7 @@ function decline(alarm: Alarm, me: string, reason: string, now: Instant): Verdic
   const mine = alarm.response.by === me;
   if (!mine && !alarm.asked.includes(me)) return refuse('not-asked');
   if (mine && alarm.response.stage === 'on-site') return refuse('already-on-site');
-  const left = alarm.asked.filter((account) => account !== me);
+  const left = alarm.asked.filter((account) => account !== me && !alarm.told.includes(account));
   const nobodyLeft = mine || (alarm.response.stage === 'dispatched' && left.length === 0);
   return rule([{ event: 'declined', reason }], nobodyLeft ? { 'not-accepted': now } : {});
 }

@@ -102,6 +102,8 @@ export interface Signal extends Sender {
   readonly messageId: string | null;
   /** The bytes as they came, at most 8 KiB. */
   readonly raw: Uint8Array;
+  /** SHA-256 of all the bytes, also of those above 8 KiB: what tells a duplicate from another message. */
+  readonly digest: Uint8Array;
   readonly meaning: Meaning;
   readonly marks: readonly SignalMark[];
 }

@@ -1,5 +1,6 @@
 /** Triage: which priority an alarm gets and keeps. Priority is raised by repeats and kinds, never lowered. */
 import { type AlarmPriority, type Meaning, PRIORITIES } from './signal.ts';
+import type { Lane } from './alarm.ts';
 import type { PriorityRule } from './event.ts';
 
 export interface Triaged {
@@ -30,11 +31,14 @@ export function triage(meaning: Pick<Meaning, 'role' | 'priority'>, known: boole
   return { priority: given, rule: 'by-kind' };
 }
 
-/** The priority of an alarm that one more signal has joined. */
-export function retriage(current: AlarmPriority, lane: 'need' | 'technical' | 'unreadable', meaning: Pick<Meaning, 'priority'>): Triaged {
-  if (lane !== 'need') return { priority: current, rule: 'unchanged' };
+/**
+ * The priority of an alarm that one more signal has joined: raised to that of a more serious signal, or by a step because
+ * the need was repeated. What is unreadable is no repeat of anything known, so its number alone raises nothing.
+ */
+export function retriage(current: AlarmPriority, lane: Lane, meaning: Pick<Meaning, 'priority'>): Triaged {
   const given: AlarmPriority = meaning.priority === 'information' ? current : meaning.priority;
+  if (lane === 'technical') return { priority: current, rule: 'unchanged' };
   if (rank(given) < rank(current)) return { priority: given, rule: 'more-serious-kind' };
-  const up = raised(current);
+  const up = lane === 'need' ? raised(current) : current;
   return up === current ? { priority: current, rule: 'unchanged' } : { priority: up, rule: 'raised-by-repeat' };
 }

@@ -1,4 +1,5 @@
 /** Accepting: one interpreted message becomes a kept signal, or a sign of life; the answer says whether it may be acknowledged. */
+import { createHash } from 'node:crypto';
 import type { Sender, Signal } from '../alarms/signal.ts';
 import { storable } from '../base/bytes.ts';
 import type { Clock, Instant } from '../base/clock.ts';
@@ -66,6 +67,7 @@ export function createAccept(parts: {
       protocol,
       messageId,
       raw: raw.subarray(0, RAW_LIMIT),
+      digest: createHash('sha256').update(raw).digest(),
       source: sender.source,
       device: sender.device,
       municipality: sender.municipality,

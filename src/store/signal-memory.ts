@@ -1,6 +1,13 @@
 /** What the store found of a batch's households and senders, kept true while its signals are admitted one after another. */
 import type { Alarm } from '../alarms/alarm.ts';
-import { type Admission, DUPLICATE_WINDOW_MS, DUPLICATE_WINDOW_WITHOUT_ID_MS, type Situation, laneOf } from '../alarms/correlate.ts';
+import {
+  type Admission,
+  DUPLICATE_WINDOW_MS,
+  DUPLICATE_WINDOW_WITHOUT_ID_MS,
+  type Situation,
+  laneOf,
+  technicalKey,
+} from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { ChangedAlarm } from './alarm-rows.ts';
 
@@ -74,7 +81,7 @@ export function remember(earlier: readonly EarlierSignal[], rows: readonly Alarm
       return {
         open: lane === null ? null : (open.get(place(key, lane.lane, lane.laneKey)) ?? null),
         openNeed: open.get(place(key, 'need', '')) ?? null,
-        restorable: open.get(place(key, 'technical', `${signal.device}/${signal.meaning.kind}`)) ?? null,
+        restorable: open.get(place(key, 'technical', technicalKey(signal))) ?? null,
         lastClosed: lastClosed.get(key) ?? null,
         duplicateOf: duplicate === null ? null : { alarm: duplicate.alarm === null ? null : (alarms.get(duplicate.alarm) ?? null) },
         idSeenBefore: signal.messageId !== null && ids.has(idKey(signal.source, signal.messageId)),

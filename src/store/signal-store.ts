@@ -1,5 +1,4 @@
 /** Intake's store: a batch of signals and all that they cause in one transaction, under the locks of their joining keys. */
-import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
 import { toIso } from '../base/clock.ts';
@@ -82,7 +81,7 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
   const prepared = signals.map((signal) => ({
     signal,
     key: joiningKey(signal),
-    digest: createHash('sha256').update(signal.raw).digest(),
+    digest: Buffer.from(signal.digest),
   }));
   const keys = [...new Set(prepared.map(({ key }) => key))].toSorted();
   await lockKeys(client, keys);

@@ -19,7 +19,8 @@ await t.test('priority is raised by repeats and kinds and never lowered', async 
   t.same(retriage('care', 'need', { priority: 'care' }), { priority: 'urgent', rule: 'raised-by-repeat' });
   t.same(retriage('care', 'need', { priority: 'life' }), { priority: 'life', rule: 'more-serious-kind' });
   t.same(retriage('life', 'need', { priority: 'care' }), { priority: 'life', rule: 'unchanged' });
-  t.same(retriage('urgent', 'unreadable', { priority: 'life' }), { priority: 'urgent', rule: 'unchanged' }, 'noise does not climb');
+  t.same(retriage('urgent', 'unreadable', { priority: 'urgent' }), { priority: 'urgent', rule: 'unchanged' }, 'noise does not climb');
+  t.same(retriage('urgent', 'unreadable', { priority: 'life' }), { priority: 'life', rule: 'more-serious-kind' });
 });
 
 await t.test('what a signal joins', async (t) => {
@@ -81,7 +82,11 @@ await t.test('a restore closes a technical alarm that nobody has claimed, and no
   t.match(take(restore), { verdict: 'kept', decided: null });
   const stranger = openedBy(signal({ role: 'technical', kind: 'mains-lost', priority: 'technical' }, { household: null }));
   const back = signal({ role: 'restore', kind: 'mains-lost', priority: 'technical' }, { household: null });
-  t.match(take(back, { open: stranger, restorable: stranger }).decided?.alarm, { closed: { outcome: 'restored' } }, 'also of an unknown unit');
+  t.match(
+    take(back, { open: stranger, restorable: stranger }).decided?.alarm,
+    { closed: { outcome: 'restored' } },
+    'also of an unknown unit',
+  );
 });
 
 // A household in memory, told apart exactly as the store tells its rows apart.

@@ -34,7 +34,7 @@ import { createBoard } from '../../src/store/board.ts';
 import { createCardStore } from '../../src/store/people.ts';
 import { createRegisterStore } from '../../src/store/register.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
-import { NEED, ladderFor, recipient } from '../support/alarms.ts';
+import { ladderFor, recipient, signal } from '../support/alarms.ts';
 import { SILENT, startStores } from '../support/stores.ts';
 
 const clock = new RunningClock();
@@ -137,20 +137,19 @@ async function signIn(username: string, password = 'demo'): Promise<string> {
 async function press(more: Partial<Signal> = {}, meaning: Partial<Meaning> = {}): Promise<string> {
   const now = clock.now();
   const id = receiptId(now, systemRandom);
-  const receipt = await keeper.keep({
-    id,
-    receivedAt: now,
-    protocol: 'mqtt',
-    messageId: id,
-    raw: Buffer.from(`{"id":"${id}"}`),
-    source: 'mqtt:NJ-1103-0002',
-    device: 'NJ-1103-0002',
-    municipality: '1103',
-    household: { id: 'demo-04', name: 'Wilhelmine', zone: 'Stavanger sentrum' },
-    marks: [],
-    ...more,
-    meaning: { ...NEED, ...meaning },
-  });
+  const receipt = await keeper.keep(
+    signal(meaning, {
+      id,
+      receivedAt: now,
+      messageId: id,
+      raw: Buffer.from(`{"id":"${id}"}`),
+      source: 'mqtt:NJ-1103-0002',
+      device: 'NJ-1103-0002',
+      municipality: '1103',
+      household: { id: 'demo-04', name: 'Wilhelmine', zone: 'Stavanger sentrum' },
+      ...more,
+    }),
+  );
   if (receipt.alarm === null) throw new Error('no alarm');
   return receipt.alarm;
 }

@@ -1,4 +1,5 @@
 /** Builds signals, alarms and actors for tests, with every instant and id given. */
+import { createHash } from 'node:crypto';
 import { type Admission, type Situation, admit } from '../../src/alarms/correlate.ts';
 import type { Alarm, WaitSpans } from '../../src/alarms/alarm.ts';
 import type { Actor, AlarmCommand, Recipient, Role, RungPlan } from '../../src/alarms/command.ts';
@@ -29,12 +30,14 @@ export const uuid = (): string => `00000000-0000-7000-8000-${(++serial).toString
 
 export function signal(meaning: Partial<Meaning> = {}, more: Partial<Signal> = {}): Signal {
   const id = uuid();
+  const raw = more.raw ?? Buffer.from(id);
   return {
     id,
     receivedAt: START,
     protocol: 'mqtt',
     messageId: id,
-    raw: Buffer.from(id),
+    raw,
+    digest: createHash('sha256').update(raw).digest(),
     source: 'mqtt:NJ-1103-0001',
     device: 'NJ-1103-0001',
     municipality: '1103',

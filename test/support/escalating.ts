@@ -15,7 +15,7 @@ import { createAlarmStore } from '../../src/store/alarm-store.ts';
 import type { Postgres } from '../../src/store/postgres.ts';
 import { createRosterStore } from '../../src/store/roster.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
-import { NEED } from './alarms.ts';
+import { signal } from './alarms.ts';
 import { SILENT } from './stores.ts';
 
 export const CONFIG = path.join(import.meta.dirname, '../../config');
@@ -57,19 +57,18 @@ export function escalating(postgres: Postgres, clock: Clock, escalation: Escalat
     async press(household, { municipality = '1103', zone = 'Hundvåg', meaning = {} } = {}) {
       const now = clock.now();
       const id = receiptId(now, systemRandom);
-      const receipt = await keeper.keep({
-        id,
-        receivedAt: now,
-        protocol: 'mqtt',
-        messageId: id,
-        raw: Buffer.from(id),
-        source: `mqtt:D-${household}`,
-        device: `D-${household}`,
-        municipality,
-        household: { id: household, name: 'Åse Ødegård', zone },
-        marks: [],
-        meaning: { ...NEED, ...meaning },
-      });
+      const receipt = await keeper.keep(
+        signal(meaning, {
+          id,
+          receivedAt: now,
+          messageId: id,
+          raw: Buffer.from(id),
+          source: `mqtt:D-${household}`,
+          device: `D-${household}`,
+          municipality,
+          household: { id: household, name: 'Åse Ødegård', zone },
+        }),
+      );
       if (receipt.alarm === null) throw new Error('the signal was only kept');
       return receipt.alarm;
     },

@@ -14,7 +14,7 @@ import { type FeedWriter, createFeedSource, createFeedWriter } from '../../src/s
 import { type RedisLink, openRedis } from '../../src/store/redis.ts';
 import { type Relay, startRelay } from '../../src/store/relay.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
-import { NEED, ladderFor } from './alarms.ts';
+import { ladderFor, signal } from './alarms.ts';
 import { SILENT, type Stores } from './stores.ts';
 
 export interface FeedPath {
@@ -64,19 +64,18 @@ export function startFeedPath(
     async press(household, { municipality = '1103', meaning = {}, device = `D-${household}` } = {}) {
       const now = clock.now();
       const id = receiptId(now, systemRandom);
-      const receipt = await keeper.keep({
-        id,
-        receivedAt: now,
-        protocol: 'mqtt',
-        messageId: id,
-        raw: Buffer.from(id),
-        source: `mqtt:${device}`,
-        device,
-        municipality,
-        household: { id: household, name: `Husstand ${household}`, zone: 'sentrum' },
-        marks: [],
-        meaning: { ...NEED, ...meaning },
-      });
+      const receipt = await keeper.keep(
+        signal(meaning, {
+          id,
+          receivedAt: now,
+          messageId: id,
+          raw: Buffer.from(id),
+          source: `mqtt:${device}`,
+          device,
+          municipality,
+          household: { id: household, name: `Husstand ${household}`, zone: 'sentrum' },
+        }),
+      );
       if (receipt.alarm === null) throw new Error('the signal was only kept');
       return receipt.alarm;
     },
