@@ -50,11 +50,11 @@ export async function startStores(log: Log = SILENT): Promise<Stores> {
 }
 
 /** Waits until `holds` does (an answer of null, undefined or false means not yet), asking every few milliseconds. */
-export async function until<T>(what: string, holds: () => T | Promise<T>, withinMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, holds: () => T | Promise<T>, withinMs = 10_000): Promise<Exclude<NonNullable<T>, false>> {
   const end = performance.now() + withinMs;
   for (;;) {
     const answer = await holds();
-    if (answer !== null && answer !== undefined && answer !== false) return answer;
+    if (answer !== null && answer !== undefined && answer !== false) return answer as Exclude<NonNullable<T>, false>;
     if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
