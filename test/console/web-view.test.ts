@@ -73,6 +73,16 @@ const leder = { account: 'leder', roles: ['supervisor'] } as const;
 const counts = { life: 0, urgent: 0, care: 0, technical: 0 };
 const numbers = (alarms: Iterable<AlarmView>): string[] => [...alarms].map(({ number }) => number);
 
+type Tree = { readonly [key: string]: unknown };
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
+const shape = (tree: Tree): unknown =>
+  Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, isTree(value) ? shape(value) : typeof value]));
+const leaves = (tree: Tree, path = ''): [string, string][] =>
+  Object.entries(tree).flatMap(([key, value]) =>
+    isTree(value) ? leaves(value, `${path}${key}.`) : typeof value === 'string' ? [[`${path}${key}`, value] as [string, string]] : [],
+  );
+const leavesOf = (tree: Tree): Map<string, string> => new Map(leaves(tree));
+
 await t.test('time as people read it', async (t) => {
   t.equal(spanText(42_000), '0:42');
   t.equal(spanText(725_000), '12:05');
@@ -532,16 +542,6 @@ await t.test('both languages have a text for every word of the domain', async (t
   const same = leaves(en).filter(([key, text]) => text.length > 3 && leavesOf(nb).get(key) === text);
   t.ok(same.length < 20, `almost nothing is left untranslated: ${same.map(([key]) => key).join(', ')}`);
 });
-
-type Tree = { readonly [key: string]: unknown };
-const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
-const shape = (tree: Tree): unknown =>
-  Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, isTree(value) ? shape(value) : typeof value]));
-const leaves = (tree: Tree, path = ''): [string, string][] =>
-  Object.entries(tree).flatMap(([key, value]) =>
-    isTree(value) ? leaves(value, `${path}${key}.`) : typeof value === 'string' ? [[`${path}${key}`, value] as [string, string]] : [],
-  );
-const leavesOf = (tree: Tree): Map<string, string> => new Map(leaves(tree));
 
 await t.test('every event has a sentence that a layman can read', async (t) => {
   const facts = {
