@@ -24,8 +24,8 @@ export interface LogLine {
   readonly code?: string;
 }
 
-/** Everything that a clock's timers of the centre have in common: nothing shorter than this decides anything by itself. */
-const GRID_MS: Milliseconds = 500;
+/** The sweep's turn. */
+const TURN_MS: Milliseconds = 250;
 /** Longer steps, and the centre would take its sockets for silent, or leases for something that nobody could renew. */
 const STEP_MS: Milliseconds = 2000;
 /** While nobody has a screen open or a claim. */
@@ -35,14 +35,15 @@ const SETTLE_WITHIN_MS = 8000;
 
 /**
  * Nothing that is due at $1 is left undone, and the centre's connections are idle. An ask whose lease began at this
- * very instant is still in hand.
+ * very instant is still in hand; a deadline that was armed for this very instant waits for the sweep's next turn, and
+ * a lease that is over for that of the lease sweep.
  */
 const UNSETTLED = `select
     (select count(*) from outbox)
-    + (select count(*) from alarm where closed_at is null and deadline_at <= $1)
+    + (select count(*) from alarm where closed_at is null and deadline_at <= $1 and changed_at < $1)
     + (select count(*) from ask where state = 'pending' and (try_at <= $1 or (attempts > 0 and try_at = $1 + interval '10 s')))
     + (select count(*) from alarm a left join claim_lease l on l.alarm = a.number
-        where a.closed_at is null and a.claimed_by is not null and (l.until is null or l.until <= $1))
+        where a.closed_at is null and a.claimed_by is not null and (l.until is null or l.until < $1 - interval '500 ms'))
     + (select count(*) from pg_stat_activity where datname = current_database() and application_name = 'responssenter' and state <> 'idle')
     as left,
     least((select min(deadline_at) from alarm where closed_at is null), (select min(try_at) from ask where state = 'pending'),
@@ -166,7 +167,7 @@ export class Scene {
       const step = Math.min(end - this.clock.now(), watched ? STEP_MS : LONG_STEP_MS);
       // What is due is met by itself: all that began before has then ended, and none of its looks is missed.
       const toDue = rest.next === null ? Infinity : rest.next - this.clock.now();
-      await this.clock.advance(toDue > step ? step : Math.max(GRID_MS, toDue - GRID_MS));
+      await this.clock.advance(toDue > step ? step : Math.max(TURN_MS, toDue - TURN_MS));
       rest = await this.settle();
     }
   }

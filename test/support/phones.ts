@@ -40,3 +40,10 @@ function line({ at, channel, account, number, others }: Rang, start: Instant): s
 /** Those of one instant reach the phones in any order. */
 export const inOrder = (lines: readonly string[]): string[] =>
   lines.toSorted((a, b) => Number.parseFloat(a) - Number.parseFloat(b) || (a < b ? -1 : 1));
+
+/** What is expected at one time: `rings(60, number, { leder: 'page sms' })`. */
+export function rings(second: number, number: string, people: Readonly<Record<string, string>>): string[] {
+  return Object.entries(people).flatMap(([account, channels]) =>
+    channels.split(' ').map((channel) => `${second} s: ${channel} to ${account} about ${number}`),
+  );
+}
