@@ -19,6 +19,7 @@ import type { Settings } from './base/settings.ts';
 import type { HealthCheck } from './console/health-routes.ts';
 import type { Notifier } from './escalation/ask.ts';
 import { createDuty } from './escalation/duty.ts';
+import { createSmsReports } from './notify/sms-reports.ts';
 import { seedDemo } from './people/demo.ts';
 import { createAccountBook } from './store/accounts.ts';
 import { createAlarmStore } from './store/alarm-store.ts';
@@ -95,9 +96,12 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   const shared = { settings, configuration, stores, desk, duty, clock, random, log, registry, cleanUp, checks };
 
   let publicUrl = settings.PUBLIC_URL ?? '';
-  const console = roles.includes('console') ? await startConsole({ ...shared, demo }) : null;
+  let report: (id: string, status: 'delivered' | 'failed') => Promise<boolean> = () => Promise.resolve(false);
+  const takeReport = createSmsReports(settings.SMS_GATEWAY_TOKEN ?? null, (id, status) => report(id, status));
+  const console = roles.includes('console') ? await startConsole({ ...shared, demo, takeReport }) : null;
   if (roles.includes('escalation')) {
     const asks = startEscalation({ ...shared, notifier, publicUrl: () => publicUrl });
+    report = (id, status) => asks.report(id, status);
     poked = () => {
       relay.poke();
       asks.poke();

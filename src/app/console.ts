@@ -14,6 +14,7 @@ import type { HealthCheck } from '../console/health-routes.ts';
 import { type Console, createConsole } from '../console/http.ts';
 import { originAllowed } from '../console/origin.ts';
 import { keepPresence } from '../console/presence.ts';
+import type { TakeReport } from '../console/report-routes.ts';
 import { createSessions } from '../console/session.ts';
 import { attachSockets } from '../console/ws.ts';
 import type { Duty } from '../escalation/duty.ts';
@@ -38,6 +39,7 @@ export interface ConsoleStart {
   readonly desk: Desk;
   readonly duty: Duty;
   readonly demo: boolean;
+  readonly takeReport: TakeReport;
   readonly checks: HealthCheck[];
   readonly clock: Clock;
   readonly random: Random;
@@ -83,6 +85,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     cards: createCardStore(postgres),
     actionPlans: configuration.actionPlans,
     listDevices: createDeviceList(postgres),
+    takeReport: parts.takeReport,
     sessions: {
       ...sessions,
       // A request from an operator without a socket (a script, a page that is just loading) keeps their claims too.

@@ -42,8 +42,8 @@ export interface EscalationParts {
 /** The sender that stands on the phone: at most eleven letters (GSM 03.38). */
 const SMS_SENDER = 'Responssent';
 
-/** @returns the asks, to be told of each commit */
-export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke'> {
+/** @returns the asks, to be told of each commit and of what a gateway reports */
+export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 'report'> {
   const { settings, configuration, stores, desk, duty, clock, log, registry, cleanUp, publicUrl } = parts;
   const { postgres, redis, redisUrl } = stores;
   const { escalation } = configuration;
@@ -87,6 +87,8 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke'> {
   function smsOf(): (Notifier & DeliveryReports) | null {
     if (settings.SMS_GATEWAY_URL === undefined) return null;
     const token = settings.SMS_GATEWAY_TOKEN ?? null;
-    return createSms({ url: settings.SMS_GATEWAY_URL, token, from: SMS_SENDER, callbackUrl: null }, { clock, log });
+    // Only an address that was given on purpose is one that a gateway elsewhere can reach.
+    const callbackUrl = settings.PUBLIC_URL === undefined || token === null ? null : `${settings.PUBLIC_URL}/api/v1/sms-reports`;
+    return createSms({ url: settings.SMS_GATEWAY_URL, token, from: SMS_SENDER, callbackUrl }, { clock, log });
   }
 }

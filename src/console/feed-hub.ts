@@ -177,6 +177,7 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
   /** Reads everything that is open; `from` was read before, so that what changes meanwhile comes after it. */
   async function load(from: FeedPosition): Promise<void> {
     const now = clock.now();
+    const startedAt = clock.monotonic();
     const { open, closed } = await alarms.all(now - CLOSED_REMEMBERED);
     if (stopped) return;
     replica.replace(
@@ -187,6 +188,8 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
     position = from;
     lookedUpTo = now;
     loaded = true;
+    // A feed that has nothing to say answers only after its first wait; what was just read here is no older for that.
+    storeReadAt = startedAt;
     loadedAt = clock.monotonic();
     loads += 1;
     for (const listener of listeners) listener.replaced();

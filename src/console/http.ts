@@ -16,6 +16,7 @@ import { type HealthCheck, healthRoutes } from './health-routes.ts';
 import { openApiOf } from './openapi.ts';
 import { type OriginRule, originAllowed } from './origin.ts';
 import { answerNavigation, cachingOf, servePages } from './pages.ts';
+import { type ReportRouteParts, reportRoutes } from './report-routes.ts';
 import { type Answer, type Route, json, openRoute, problem } from './route.ts';
 import { BODY_LIMIT, type Listening, listen, serverOf, stop } from './server.ts';
 import { type SessionRouteParts, sessionRoutes } from './session-routes.ts';
@@ -23,7 +24,7 @@ import type { Sessions } from './session.ts';
 import { createSignIn } from './sign-in.ts';
 
 export interface ConsoleParts
-  extends AlarmRouteParts, DeskRouteParts, Omit<SessionRouteParts, 'signIn' | 'secure' | 'credentials'>, OriginRule {
+  extends AlarmRouteParts, DeskRouteParts, ReportRouteParts, Omit<SessionRouteParts, 'signIn' | 'secure' | 'credentials'>, OriginRule {
   readonly duty: AlarmRouteParts['duty'] & DeskRouteParts['duty'];
   readonly sessions: Sessions;
   readonly credentials: Credentials;
@@ -59,6 +60,7 @@ export function createConsole(parts: ConsoleParts): Console {
     ...sessionRoutes({ ...parts, signIn, secure }),
     ...alarmRoutes(parts),
     ...deskRoutes(parts),
+    ...reportRoutes(parts),
     ...healthRoutes(parts),
     openRoute({
       method: 'GET',

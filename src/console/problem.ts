@@ -15,6 +15,8 @@ const OWN = {
   'too-many-requests': { status: 429, title: 'Too many requests' },
   'foreign-origin': { status: 403, title: 'The request comes from a page of another site' },
   'role-missing': { status: 403, title: 'The account does not have the role for this' },
+  'gateway-unknown': { status: 401, title: 'Not the SMS gateway of this centre' },
+  'unknown-message': { status: 404, title: 'There is no such message' },
   'unknown-route': { status: 404, title: 'There is nothing at this address' },
   'unknown-alarm': { status: 404, title: 'There is no such alarm' },
   'unknown-household': { status: 404, title: 'There is no such household' },

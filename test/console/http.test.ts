@@ -34,6 +34,7 @@ import { createBoard } from '../../src/store/board.ts';
 import { createCardStore } from '../../src/store/people.ts';
 import { createRegisterStore } from '../../src/store/register.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
+import { createSmsReports } from '../../src/notify/sms-reports.ts';
 import { ladderFor, recipient, signal } from '../support/alarms.ts';
 import { SILENT, startStores } from '../support/stores.ts';
 
@@ -77,6 +78,7 @@ const parts: ConsoleParts = {
   cards: createCardStore(postgres),
   actionPlans: loadActionPlans('config'),
   listDevices: async () => ({ devices: [], refusals: [] }),
+  takeReport: createSmsReports('gateway-token', (id) => Promise.resolve(id === 'sms-1')),
   sessions: createSessions({ store: createSessionStore(postgres), clock, random: systemRandom }),
   credentials,
   centre: { name: 'Prøvesenteret', phone: '+4759000000' },
@@ -848,4 +850,14 @@ void t.test('ports: in use, forbidden, TLS, stop', async (t) => {
   await plain.stop();
   await t.rejects(fetch(`${where.url}/healthz`), 'stopped');
   t.equal(DEMO_ACCOUNTS.length, 7);
+});
+
+await t.test('a gateway reports deliveries with its token, and nobody else does', async (t) => {
+  const report = (body: unknown, token?: string) =>
+    ask('POST', '/api/v1/sms-reports', { body, ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }) });
+  t.match(await report({ id: 'sms-1', status: 'delivered' }, 'gateway-token'), { status: 200, body: { taken: true } });
+  t.match(await report({ id: 'sms-9', status: 'delivered' }, 'gateway-token'), { status: 404, body: { code: 'unknown-message' } });
+  t.match(await report({ id: 'sms-1', status: 'delivered' }, 'wrong'), { status: 401, body: { code: 'gateway-unknown' } });
+  t.match(await report({ id: 'sms-1', status: 'delivered' }), { status: 401, body: { code: 'gateway-unknown' } });
+  t.match(await report({ id: 'sms-1', status: 'lost' }, 'gateway-token'), { status: 400, body: { code: 'invalid-request' } });
 });
