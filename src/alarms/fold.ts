@@ -205,7 +205,8 @@ function dispatchedTo(alarm: Alarm, to: string, at: number): Response {
 function withAsked(alarm: Alarm, event: Extract<AlarmEvent, { event: 'dispatched' | 'told' }>): Alarm {
   const accounts = event.recipients.map((recipient) => recipient.account);
   const others = alarm.told.filter((account) => !accounts.includes(account));
-  const onlyTold = event.event === 'told' ? accounts.filter((account) => !alarm.asked.includes(account) || alarm.told.includes(account)) : [];
+  const onlyTold =
+    event.event === 'told' ? accounts.filter((account) => !alarm.asked.includes(account) || alarm.told.includes(account)) : [];
   return {
     ...alarm,
     asked: [...new Set([...alarm.asked, ...accounts])],

@@ -116,7 +116,11 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
       if (!originAllowed(request.headers, { publicUrl, trustProxy })) return 403;
       return (await sessions.viewer(request.headers.cookie)) ?? 401;
     },
-    opened: (account) => presence.opened(account),
+    opened: (account) => {
+      presence.opened(account);
+      // One who comes back in the last second of the lease keeps the claim.
+      keeper.renew(account);
+    },
     clock,
     log,
   });

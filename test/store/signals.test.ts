@@ -76,7 +76,10 @@ await t.test('the identical message adds none, another of the same home joins, a
   const { alarm: number } = await keeper.keep(one);
   t.same(await keeper.keep(again(one)), { verdict: 'duplicate', alarm: number });
   t.same(await keeper.keep(fresh('h1')), { verdict: 'repeated', alarm: number });
-  t.same(await keeper.keep({ ...again(one), raw: Buffer.from('other bytes'), digest: Buffer.alloc(32, 1) }), { verdict: 'repeated', alarm: number });
+  t.same(await keeper.keep({ ...again(one), raw: Buffer.from('other bytes'), digest: Buffer.alloc(32, 1) }), {
+    verdict: 'repeated',
+    alarm: number,
+  });
   t.match(await rows(`select marks from signal where raw = 'other bytes'`), [{ marks: ['id-re-used'] }]);
   await clock.advance(minutes(24 * 60));
   t.same(await keeper.keep(again(one)), { verdict: 'repeated', alarm: number }, 'a day later the same id is a new press');
