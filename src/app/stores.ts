@@ -35,11 +35,17 @@ const REDIS_PATIENCE_MS = 1000;
 /** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
 export async function openStores(parts: StoreParts): Promise<Stores> {
   const { cleanUp, random, log } = parts;
-  const [postgres, redisUrl] = await Promise.all([openDatabase(parts), redisUrlOf(parts)]);
+  const [postgres, redisUrl] = await both(openDatabase(parts), redisUrlOf(parts));
   const redis = openRedis(redisUrl, log, random);
   cleanUp.add('redis-connections', () => redis.stop());
   await connected(redis);
   return { postgres, redis, redisUrl };
+}
+
+/** Waits for both also when one fails: a store that is still starting could not be stopped. */
+async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([one, other]);
+  return Promise.all([one, other]);
 }
 
 /** The database alone: what the command line needs. */
