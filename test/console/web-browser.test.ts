@@ -121,6 +121,16 @@ await t.test('the console in a browser', { skip, timeout: 110_000 }, async (t) =
     t.equal(await row(kari, first).getAttribute('data-sounding'), 'false');
   });
 
+  await t.test('a browser that keeps silent is said to, and one key ends it', async (t) => {
+    const { page } = ola;
+    await page.reload();
+    const banner = page.locator('.banner[data-kind="sound"]');
+    await banner.getByText('Nye alarmer høres ikke').waitFor();
+    await clean(t, ola, 'sound banner');
+    await page.keyboard.press('m');
+    await banner.waitFor({ state: 'detached' });
+  });
+
   await t.test('it cannot be closed before contact: the button says why, the server too', async (t) => {
     const { page } = kari;
     const close = page.locator('[data-command="close"]');

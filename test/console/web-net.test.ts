@@ -420,6 +420,7 @@ await t.test('the page opens without network', async (t) => {
   t.equal(handling(request('/icon.svg'), origin, files), 'file');
   t.equal(handling(request('/assets/other.js'), origin, files), 'none');
   t.equal(handling(request('/api/v1/alarms'), origin, files), 'none', 'what the centre says is never kept');
+  t.equal(handling(request('/api/v1/openapi.json', { mode: 'navigate' }), origin, files), 'none', 'nor when one goes there');
   t.equal(handling(request('/', { method: 'POST', mode: 'navigate' }), origin, files), 'none');
   t.equal(handling({ url: 'https://other.example/', method: 'GET', mode: 'navigate' }, origin, files), 'none');
 

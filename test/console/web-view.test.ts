@@ -129,6 +129,8 @@ await t.test('the board: lanes, order, remarks', async (t) => {
   t.equal(lanes[3]!.more, 1999, 'what is not drawn is counted, also what was never sent');
   t.same(numbers(boardOf(open, { me: 'operator2', cap, counts })[0]!.rows), ['3', '2', '5', '1', '4'], 'mine is another for another');
 
+  const repeat = view({ number: '8', openedAt: at(9), state: 'claimed', claimedBy: 'operator', attention: { ...quiet, sounds: 'owner' } });
+  t.equal(boardOf([...open, repeat], { me: 'operator', cap, counts })[0]!.rows[3]?.number, '8', 'a repeat on what is mine presses as well');
   const later = view({ number: '6', lastSignalAt: at(6) });
   t.equal(newestWaiting([...open, later])?.number, '6', 'by its last signal');
   t.equal(newestWaiting([view({ priority: 'technical' })]), null);
@@ -235,7 +237,11 @@ await t.test('the feed: snapshot, changes, pulses', async (t) => {
   t.equal(freshness(withMessage(state, snapshot([two]), 9000), 9000), 'stale', 'a snapshot alone does not say that the feed is alive');
 
   const partly = withMessage(NO_FEED, snapshot([one, two], false, { ...counts, life: 1, technical: 900 }), 0);
-  t.equal(withMessage(partly, pulse([one]), 0).mismatches, 0, 'with technical ones left out only the others are compared');
+  t.equal(
+    withMessage(partly, pulse([one, two, { ...two, number: '3' }]), 0).mismatches,
+    0,
+    'with technical ones left out only the others are compared',
+  );
   t.equal(withMessage(partly, pulse([newer]), 0).mismatches, 1);
   t.same(countsOf(partly), { life: 1, urgent: 0, care: 0, technical: 900 });
   t.same(countsOf(state), { ...counts, technical: 1 }, 'a complete picture counts itself');

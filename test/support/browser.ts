@@ -45,6 +45,8 @@ export class TestBrowser {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      // As people have it: no sound before a gesture.
+      '--autoplay-policy=document-user-activation-required',
     ];
     return new TestBrowser(await chromium.launch({ executablePath: CHROMIUM, args }), url);
   }

@@ -27,11 +27,6 @@ export interface Problem {
   readonly retryAfter?: number;
 }
 
-export interface AlarmList {
-  readonly alarms: readonly AlarmView[];
-  readonly next?: string;
-}
-
 export type AlarmWithTimeline = AlarmView & { readonly timeline: readonly TimelineView[] };
 
 /** What is sent to `…/commands`; the server finds the recipients of a dispatch. */

@@ -114,6 +114,7 @@ function DeviceTable({ rows }: { readonly rows: readonly DeviceRow[] }) {
                 <td>
                   <span className="tone" data-tone={silentTone(device, now)}>
                     {seenText(device.lastSeenAt)}
+                    {device.online === false && `, ${t.disconnected}`}
                   </span>
                 </td>
                 <td>

@@ -78,7 +78,7 @@ export function Field({ opened }: { readonly opened: string | null }) {
       </div>
       <nav className="field-calls" aria-label={texts.field.calls}>
         <a className="call" href={phone === '' ? undefined : telOf(phone)} aria-disabled={phone === ''}>
-          {texts.field.callCentre}
+          {phone === '' ? texts.field.noNumber : texts.field.callCentre}
         </a>
         <a className="call" data-kind="113" href="tel:113">
           {texts.field.call113}

@@ -2,7 +2,7 @@
 import type { State, Wait } from '../../../alarms/alarm.ts';
 import type { AskFailure, Channel, ContactWay, Outcome, RefusalCode, Role, Withdrawable } from '../../../alarms/command.ts';
 import type { AlarmEvent, EventName, PriorityRule } from '../../../alarms/event.ts';
-import type { AlarmPriority, Kind, Priority, SignalMark } from '../../../alarms/signal.ts';
+import type { Kind, Priority, SignalMark } from '../../../alarms/signal.ts';
 import type { DutyRefusal } from '../../../escalation/duty-order.ts';
 import type { Flag } from '../view/board.ts';
 import type { ConsoleCommand } from '../view/commands.ts';
@@ -43,7 +43,6 @@ export interface WordTables {
   readonly commands: Record<ConsoleCommand, string>;
   readonly screens: Record<Screen, string>;
   readonly stages: Record<Stage, string>;
-  readonly laneHelp: Record<AlarmPriority, string>;
   readonly parts: CentreParts;
   readonly events: EventSentences;
 }
