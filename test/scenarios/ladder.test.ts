@@ -8,60 +8,73 @@ const scenario = await stage();
 const TOLD = { leder: 'page sms', operator2: 'page sms' };
 const BOTH = { natt: 'page sms', natt2: 'page sms' };
 
-await scenario('Nobody claims: supervisor and overflow are told, then the night patrol; the first accepts, the second sees who', async (scene, t) => {
-  await scene.startCentre();
-  const operator = await scene.atScreen('operator');
-  const natt = await scene.atScreen('natt');
-  const natt2 = await scene.atScreen('natt2');
-  const device = await scene.mqtt();
-  const number = await device.alarms('call-button');
-  await scene.at(59);
-  scene.asked(t, [], 'for a minute it is the operators’ alone');
-  t.strictSame(natt.screen?.board, [], 'nor does the patrol see it');
-  await scene.at(125);
-  const dispatched = await natt.screen?.shows(number, 'as asked', ({ state }) => state === 'dispatched');
-  t.match(dispatched, { dispatchedTo: 'nattpatrulje', asked: ['leder', 'operator2', 'natt', 'natt2'], responder: null });
-  await natt.does(number, 'accept', { etaMinutes: 8 });
-  const late = await natt2.tries(number, 'accept', { etaMinutes: 3 });
-  t.match(late, { status: 409, body: { code: 'accepted-by-another', by: 'natt' } });
-  const seen = await natt2.screen?.shows(number, 'as accepted', ({ state }) => state === 'responding');
-  t.equal(seen?.responder, 'natt', 'the second sees who goes');
-  await scene.at(300);
-  await natt.does(number, 'arrive');
-  t.match(await operator.tries(number, 'close', { outcome: 'helped-on-site' }), { body: { code: 'no-confirmed-contact' } }, 'arrived is not met');
-  await scene.at(400);
-  await natt.does(number, 'report', { outcome: 'helped-on-site', text: 'Hjulpet opp' });
-  await operator.screen?.shows(number, 'with the report', ({ report }) => report?.by === 'natt');
-  t.match(await operator.does(number, 'close', { outcome: 'helped-on-site' }), { state: 'closed', contact: { by: 'natt', how: 'visit' } });
-  await scene.at(800);
-  scene.asked(t, [...rings(60, number, TOLD), ...rings(120, number, BOTH)]);
-  for (const { zone, priority, link, others } of scene.phones.rang) {
-    t.strictSame({ zone, priority, others }, { zone: 'Stavanger sentrum', priority: 'life', others: [] });
-    t.equal(link, `${scene.centre.ready.http}/a/${number}`);
-  }
-});
+await scenario(
+  'Nobody claims: supervisor and overflow are told, then the night patrol; the first accepts, the second sees who',
+  async (scene, t) => {
+    await scene.startCentre();
+    const operator = await scene.atScreen('operator');
+    const natt = await scene.atScreen('natt');
+    const natt2 = await scene.atScreen('natt2');
+    const device = await scene.mqtt();
+    const number = await device.alarms('call-button');
+    await scene.at(59);
+    scene.asked(t, [], 'for a minute it is the operators’ alone');
+    t.strictSame(natt.screen?.board, [], 'nor does the patrol see it');
+    await scene.at(125);
+    const dispatched = await natt.screen?.shows(number, 'as asked', ({ state }) => state === 'dispatched');
+    t.match(dispatched, { dispatchedTo: 'nattpatrulje', asked: ['leder', 'operator2', 'natt', 'natt2'], responder: null });
+    await natt.does(number, 'accept', { etaMinutes: 8 });
+    const late = await natt2.tries(number, 'accept', { etaMinutes: 3 });
+    t.match(late, { status: 409, body: { code: 'accepted-by-another', by: 'natt' } });
+    const seen = await natt2.screen?.shows(number, 'as accepted', ({ state }) => state === 'responding');
+    t.equal(seen?.responder, 'natt', 'the second sees who goes');
+    await scene.at(300);
+    await natt.does(number, 'arrive');
+    t.match(
+      await operator.tries(number, 'close', { outcome: 'helped-on-site' }),
+      { body: { code: 'no-confirmed-contact' } },
+      'arrived is not met',
+    );
+    await scene.at(400);
+    await natt.does(number, 'report', { outcome: 'helped-on-site', text: 'Hjulpet opp' });
+    await operator.screen?.shows(number, 'with the report', ({ report }) => report?.by === 'natt');
+    t.match(await operator.does(number, 'close', { outcome: 'helped-on-site' }), {
+      state: 'closed',
+      contact: { by: 'natt', how: 'visit' },
+    });
+    await scene.at(800);
+    scene.asked(t, [...rings(60, number, TOLD), ...rings(120, number, BOTH)]);
+    for (const { zone, priority, link, others } of scene.phones.rang) {
+      t.strictSame({ zone, priority, others }, { zone: 'Stavanger sentrum', priority: 'life', others: [] });
+      t.equal(link, `${scene.centre.ready.http}/a/${number}`);
+    }
+  },
+);
 
-await scenario('What is not about life: the SMS follows the page after 30 s, at once where no page is open, and once a minute', async (scene, t) => {
-  await scene.startCentre();
-  const noPage = ({ account, channel }: Notice): boolean => account === 'natt' && channel === 'page';
-  scene.phones.answer = (notice) => (noPage(notice) ? { result: 'failed', why: 'no-page-open', retry: false } : undefined);
-  const device = await scene.mqtt('NJ-1103-0002');
-  const number = await device.alarms('door');
-  await scene.at(310);
-  const leder = await scene.person('leder');
-  await leder.does(number, 'claim');
-  await leder.does(number, 'confirm-contact', { how: 'phone' });
-  await leder.does(number, 'close', { outcome: 'helped-by-voice' });
-  await scene.at(500);
-  scene.asked(t, [
-    ...rings(60, number, TOLD),
-    ...rings(120, number, { natt: 'page sms', natt2: 'page' }),
-    ...rings(150, number, { natt2: 'sms' }),
-    ...rings(180, number, { natt: 'page sms', natt2: 'page' }),
-    ...rings(210, number, { natt2: 'sms' }),
-    ...rings(300, number, { leder: 'page sms' }),
-  ]);
-});
+await scenario(
+  'What is not about life: the SMS follows the page after 30 s, at once where no page is open, and once a minute',
+  async (scene, t) => {
+    await scene.startCentre();
+    const noPage = ({ account, channel }: Notice): boolean => account === 'natt' && channel === 'page';
+    scene.phones.answer = (notice) => (noPage(notice) ? { result: 'failed', why: 'no-page-open', retry: false } : undefined);
+    const device = await scene.mqtt('NJ-1103-0002');
+    const number = await device.alarms('door');
+    await scene.at(310);
+    const leder = await scene.person('leder');
+    await leder.does(number, 'claim');
+    await leder.does(number, 'confirm-contact', { how: 'phone' });
+    await leder.does(number, 'close', { outcome: 'helped-by-voice' });
+    await scene.at(500);
+    scene.asked(t, [
+      ...rings(60, number, TOLD),
+      ...rings(120, number, { natt: 'page sms', natt2: 'page' }),
+      ...rings(150, number, { natt2: 'sms' }),
+      ...rings(180, number, { natt: 'page sms', natt2: 'page' }),
+      ...rings(210, number, { natt2: 'sms' }),
+      ...rings(300, number, { leder: 'page sms' }),
+    ]);
+  },
+);
 
 await scenario('All who were asked decline: the next rung is asked at once, without them', async (scene, t) => {
   await scene.startCentre();
@@ -81,30 +94,33 @@ await scenario('All who were asked decline: the next rung is asked at once, with
   t.match(await leder.alarm(number), { state: 'dispatched', dispatchedTo: 'vaktleder', declined: ['natt', 'natt2'] });
 });
 
-await scenario('Nobody on duty is shown, so is a ladder without success; it starts again after 5 minutes and asks who is there then', async (scene, t) => {
-  await scene.startCentre();
-  const leder = await scene.atScreen('leder');
-  const natt = await scene.person('natt');
-  const natt2 = await scene.person('natt2');
-  t.match(await natt.post('/api/v1/duty', { command: 'off' }), { status: 200 });
-  t.match(await natt2.post('/api/v1/duty', { command: 'off' }), { status: 200, body: { warning: 'last-on-duty' } });
-  const device = await scene.mqtt();
-  const number = await device.alarms('call-button');
-  await scene.at(120.5);
-  await leder.screen?.shows(number, 'in red: nobody on duty', ({ ladder }) => ladder.nobodyOnDuty && !ladder.exhausted);
-  const first = [...rings(60, number, TOLD), ...rings(122, number, { leder: 'page sms' })];
-  await scene.at(241);
-  scene.asked(t, first);
-  await scene.at(243);
-  await leder.screen?.shows(number, 'in red: exhausted', ({ ladder, attention }) => ladder.exhausted && attention.sounds === 'everyone');
-  await scene.at(541);
-  scene.asked(t, first, 'nobody is asked in the five minutes');
-  await natt.post('/api/v1/duty', { command: 'on' });
-  await scene.at(605);
-  scene.asked(t, [...first, ...rings(542.25, number, TOLD), ...rings(602.25, number, { natt: 'page sms' })]);
-  const accepted = await natt.does(number, 'accept');
-  t.match(accepted, { state: 'responding', ladder: { exhausted: false, nobodyOnDuty: false, round: 1 } }, 'the red is gone');
-});
+await scenario(
+  'Nobody on duty is shown, so is a ladder without success; it starts again after 5 minutes and asks who is there then',
+  async (scene, t) => {
+    await scene.startCentre();
+    const leder = await scene.atScreen('leder');
+    const natt = await scene.person('natt');
+    const natt2 = await scene.person('natt2');
+    t.match(await natt.post('/api/v1/duty', { command: 'off' }), { status: 200 });
+    t.match(await natt2.post('/api/v1/duty', { command: 'off' }), { status: 200, body: { warning: 'last-on-duty' } });
+    const device = await scene.mqtt();
+    const number = await device.alarms('call-button');
+    await scene.at(120.5);
+    await leder.screen?.shows(number, 'in red: nobody on duty', ({ ladder }) => ladder.nobodyOnDuty && !ladder.exhausted);
+    const first = [...rings(60, number, TOLD), ...rings(122, number, { leder: 'page sms' })];
+    await scene.at(241);
+    scene.asked(t, first);
+    await scene.at(243);
+    await leder.screen?.shows(number, 'in red: exhausted', ({ ladder, attention }) => ladder.exhausted && attention.sounds === 'everyone');
+    await scene.at(541);
+    scene.asked(t, first, 'nobody is asked in the five minutes');
+    await natt.post('/api/v1/duty', { command: 'on' });
+    await scene.at(605);
+    scene.asked(t, [...first, ...rings(542.25, number, TOLD), ...rings(602.25, number, { natt: 'page sms' })]);
+    const accepted = await natt.does(number, 'accept');
+    t.match(accepted, { state: 'responding', ladder: { exhausted: false, nobodyOnDuty: false, round: 1 } }, 'the red is gone');
+  },
+);
 
 await scenario('Going off duty and taking over change who is asked next', async (scene, t) => {
   await scene.startCentre();

@@ -145,7 +145,7 @@ export class Scene {
   /** Everything that is due now has been done, and has reached the screens. */
   async settle(): Promise<{ readonly next: number | null; readonly claimed: boolean }> {
     const end = performance.now() + SETTLE_WITHIN_MS;
-    for (let quiet = 0; ; ) {
+    for (let quiet = 0; ;) {
       const found = await this.#admin.query<{ left: string; next: Date | null; claimed: boolean }>(UNSETTLED, [new Date(this.clock.now())]);
       const [row] = found.rows;
       quiet = row?.left === '0' ? quiet + 1 : 0;
@@ -209,7 +209,6 @@ export class Scene {
   }
 }
 
-
 export type Scenario = (sentence: string, play: (scene: Scene, t: Test) => Promise<void>) => Promise<void>;
 
 /** Stores for a file of scenarios; each scenario begins on empty ones. */
@@ -231,7 +230,6 @@ export async function stage(): Promise<Scenario> {
       try {
         await play(scene, t);
       } finally {
-        if (process.env.SCENE_LOG) for (const line of scene.lines) console.log('#', JSON.stringify(line));
         await scene.end(t);
       }
     });
