@@ -1,0 +1,102 @@
+/** The centre under test: the real process with its private stores, started as a user would, on a temporary directory. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { RunningClock, type Milliseconds, sleep } from '../src/base/clock.ts';
+import { privateDatabaseOf } from '../src/store/private-postgres.ts';
+import { type Taken, familyOf, takenBy } from './machine.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PATIENCE_MS: Milliseconds = 60_000;
+const clock = new RunningClock();
+
+interface Ready {
+  readonly pid: number;
+  readonly http: string;
+  readonly mqtt: string;
+  readonly sipUdp: string;
+  readonly sipTcp: string;
+}
+
+export interface Centre {
+  readonly ready: Ready;
+  /** From the start of the process to ready.json. */
+  readonly startMs: Milliseconds;
+  /** Of its private PostgreSQL, also for a database beside its own. */
+  readonly databaseUrl: string;
+  readonly pool: pg.Pool;
+  /** Makes the consoles read everything anew: the alarms were taken out behind the centre's back. */
+  forgetFeed(): Promise<void>;
+  /** The centre's own process, and it with all its children (stores, SMS gateway). */
+  taken(): { readonly centre: Taken; readonly all: Taken };
+  stop(): Promise<void>;
+}
+
+/** Starts `npm run demo -- --no-devices`, without npm. @throws Error with its output when it does not get ready */
+export async function startCentre(dataDir: string, profileTo: string | null): Promise<Centre> {
+  const began = clock.monotonic();
+  const profiling = profileTo === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profileTo)}`];
+  const child = spawn(process.execPath, [...profiling, '--import=tsx', 'src/main.ts', '--demo', '--no-devices'], {
+    cwd: ROOT,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      HTTP_PORT: '0',
+      MQTT_PORT: '0',
+      SIP_PORT: '0',
+      DATA_DIR: dataDir,
+      LOG_LEVEL: 'error',
+    },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const killWithUs = (): void => void child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+  const ready = await whenReady(child, dataDir, began);
+  const startMs = clock.monotonic() - began;
+  const databaseUrl = privateDatabaseOf(dataDir);
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+  pool.on('error', () => undefined);
+  const redis = new Redis(path.join(socketsIn(databaseUrl), 'redis.sock'), { lazyConnect: true });
+  redis.on('error', () => undefined);
+  return {
+    ready,
+    startMs,
+    databaseUrl,
+    pool,
+    async forgetFeed() {
+      await redis.del('feed', 'feed:epoch');
+    },
+    taken: () => ({ centre: takenBy([ready.pid]), all: takenBy(familyOf(ready.pid)) }),
+    async stop() {
+      process.off('exit', killWithUs);
+      await pool.end();
+      redis.disconnect();
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    },
+  };
+}
+
+/** Both private stores put their sockets into one folder. */
+const socketsIn = (databaseUrl: string): string => decodeURIComponent(/[?&]host=([^&]+)/.exec(databaseUrl)?.[1] ?? '');
+
+async function whenReady(child: ChildProcess, dataDir: string, began: Milliseconds): Promise<Ready> {
+  while (clock.monotonic() - began < PATIENCE_MS) {
+    if (child.exitCode !== null) throw new Error(`The centre ended with code ${child.exitCode} before it was ready.`);
+    try {
+      const ready = JSON.parse(readFileSync(path.join(dataDir, 'ready.json'), 'utf8')) as Ready;
+      if (ready.pid === child.pid) return ready;
+    } catch {
+      // Not there yet.
+    }
+    await sleep(clock, 5);
+  }
+  child.kill('SIGKILL');
+  throw new Error(`The centre was not ready within ${PATIENCE_MS / 1000} s.`);
+}

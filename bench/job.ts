@@ -1,0 +1,68 @@
+/** Runs a part of the bench in a process of its own, so that what measures does not share a thread with what is measured. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+type Answer<Out> = { readonly result: Out } | { readonly failed: string };
+
+/** What each program under bench/jobs/ is given and answers. */
+export type Job<In, Out> = (input: In) => Promise<Out>;
+
+/** In the program: takes the one message that its parent sends, answers it, and ends unless it `stays`. */
+export function answerParent<In, Out>(job: Job<In, Out>, stays = false): void {
+  process.once('message', (input) => {
+    job(input as In).then(
+      (result) => tell({ result }, stays),
+      (error: unknown) => tell({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) }, false),
+    );
+  });
+  process.once('disconnect', () => process.exit(1));
+}
+
+function tell(answer: Answer<unknown>, stays: boolean): void {
+  process.send?.(answer, () => {
+    if (!stays) process.exit(0);
+  });
+}
+
+/** Runs bench/jobs/<name>.ts to its end. @throws Error with what it said when it failed */
+export async function runJob<In extends object, Out>(name: string, input: In): Promise<Out> {
+  const child = start(name, input);
+  return answerOf<Out>(name, child);
+}
+
+/** Runs bench/jobs/<name>.ts until `stop`. */
+export async function runServer<In extends object, Out>(name: string, input: In): Promise<{ readonly answer: Out; stop(): Promise<void> }> {
+  const child = start(name, input);
+  const answer = await answerOf<Out>(name, child);
+  return {
+    answer,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
+}
+
+function start(name: string, input: object): ChildProcess {
+  const child = fork(fileURLToPath(new URL(`jobs/${name}.ts`, import.meta.url)), {
+    execArgv: ['--import=tsx'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  child.send(input);
+  return child;
+}
+
+function answerOf<Out>(name: string, child: ChildProcess): Promise<Out> {
+  return new Promise((resolve, reject) => {
+    child.once('message', (message) => {
+      const answer = message as Answer<Out>;
+      if ('failed' in answer) reject(new Error(`${name}: ${answer.failed}`));
+      else resolve(answer.result);
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`${name} ended with code ${code} and no answer.`)));
+  });
+}

@@ -1,0 +1,81 @@
+/** What a run was measured on, and what its processes take: read from the system (Linux, /proc). */
+import { readFileSync, readdirSync } from 'node:fs';
+import os from 'node:os';
+import process from 'node:process';
+import type { Milliseconds } from '../src/base/clock.ts';
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryMb: number;
+  readonly node: string;
+  readonly postgres: string;
+  /** Of one minute: above 0.5 somebody else was at work too. */
+  readonly loadBefore: number;
+}
+
+export function thisMachine(postgres: string): Machine {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cores: os.availableParallelism(),
+    memoryMb: Math.round(os.totalmem() / 1_048_576),
+    node: process.versions.node,
+    postgres,
+    loadBefore: os.loadavg()[0] ?? 0,
+  };
+}
+
+/** The process and all below it. */
+export function familyOf(pid: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc')) {
+    const parent = Number(fieldsOf(Number(name))?.[1]);
+    if (Number.isInteger(parent)) children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const family = [pid];
+  for (const member of family) family.push(...(children.get(member) ?? []));
+  return family;
+}
+
+/** Clock ticks are 10 ms on every Linux that Node runs on (sysconf(_SC_CLK_TCK) = 100). */
+const TICK_MS = 10;
+
+export interface Taken {
+  readonly memoryMb: number;
+  readonly cpuMs: Milliseconds;
+}
+
+/**
+ * What these processes hold and have used since they began; those that ended meanwhile count nothing.
+ * Memory is the proportional share (PSS), as PostgreSQL's processes share most of theirs.
+ */
+export function takenBy(pids: readonly number[]): Taken {
+  let memoryKb = 0;
+  let ticks = 0;
+  for (const pid of pids) {
+    const fields = fieldsOf(pid);
+    if (fields === null) continue;
+    // proc_pid_stat(5): fields 14 and 15 are the ticks in user and kernel mode; ours begin behind the name, with field 3.
+    ticks += Number(fields[11]) + Number(fields[12]);
+    memoryKb += pssOf(pid);
+  }
+  return { memoryMb: memoryKb / 1024, cpuMs: ticks * TICK_MS };
+}
+
+function pssOf(pid: number): number {
+  try {
+    return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** Fields of /proc/<pid>/stat from the third on; null when there is no such process. */
+function fieldsOf(pid: number): string[] | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return null;
+  }
+}

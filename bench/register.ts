@@ -1,0 +1,50 @@
+/** The bench's register: thousands of devices, each in a household of its own, put in with SQL; and the emptying between measures. */
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+
+/** What MQTT devices sign in with; its SHA-256 is in the register, as for every device. */
+export const SECRET = 'bench-secret';
+export const MUNICIPALITY = '1103';
+
+export const serialOf = (n: number): string => `BENCH-M-${n}`;
+/** Controller ids are digits. */
+export const controllerIdOf = (n: number): string => String(70_000_000 + n);
+
+const HOUSEHOLDS = `
+insert into household (id, municipality, name)
+select 'bench-' || kind || n, $2, 'Bench ' || kind || n from generate_series(0, $1::int - 1) n, unnest(array['m', 's']) kind
+on conflict do nothing`;
+const MQTT_DEVICES = `
+insert into device (serial, municipality, household_id, protocol, model, secret_sha256)
+select 'BENCH-M-' || n, $2, 'bench-m' || n, 'mqtt', 'generic/stationary', $3 from generate_series(0, $1::int - 1) n
+on conflict do nothing`;
+const SCAIP_UNITS = `
+insert into device (serial, municipality, household_id, protocol, controller_id, model)
+select 'BENCH-S-' || n, $2, 'bench-s' || n, 'scaip', (70000000 + n)::text, 'essence/generic' from generate_series(0, $1::int - 1) n
+on conflict do nothing`;
+
+/** `count` devices of each protocol. */
+export async function fillRegister(pool: pg.Pool, count: number): Promise<void> {
+  await pool.query(HOUSEHOLDS, [count, MUNICIPALITY]);
+  await pool.query(MQTT_DEVICES, [count, MUNICIPALITY, createHash('sha256').update(SECRET).digest()]);
+  await pool.query(SCAIP_UNITS, [count, MUNICIPALITY]);
+  await pool.query('analyze household, device');
+}
+
+/**
+ * Takes all signals and alarms out, so that each message of the next measure opens an alarm again. Vacuumed, as a database
+ * with rows that died a moment ago is not what a centre has.
+ */
+export async function emptyAlarms(pool: pg.Pool): Promise<void> {
+  await pool.query('truncate signal, timeline, outbox, ask, claim_lease, alarm');
+  await pool.query('vacuum analyze joining, signal, alarm, outbox, timeline');
+}
+
+/** What the centre itself says that it kept. */
+export async function countAlarms(pool: pg.Pool): Promise<{ readonly alarms: number; readonly signals: number; readonly outbox: number }> {
+  const { rows } = await pool.query<{ alarms: number; signals: number; outbox: number }>(
+    `select (select count(*) from alarm)::int as alarms, (select count(*) from signal)::int as signals,
+      (select count(*) from outbox)::int as outbox`,
+  );
+  return rows[0] ?? { alarms: 0, signals: 0, outbox: 0 };
+}

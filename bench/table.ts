@@ -1,0 +1,81 @@
+/** Writes the figures of a run as text: one table with ratios, the aims, start times and memory, and the machine. Pure. */
+import { type Figure, type Judged, type Ratio, ratiosOf } from './figures.ts';
+import type { Machine } from './machine.ts';
+
+export interface Report {
+  readonly at: string;
+  readonly plan: 'quick' | 'full';
+  readonly machine: Machine;
+  readonly figures: readonly Figure[];
+  readonly aims: readonly Judged[];
+  /** Of start time and memory: a name and a value with its unit. */
+  readonly facts: readonly { readonly what: string; readonly value: number; readonly unit: 'ms' | 'MB' | 'ms CPU' }[];
+}
+
+/** Three digits that count; `–` for nothing. */
+export function short(value: number | null): string {
+  if (value === null || !Number.isFinite(value)) return '–';
+  if (value >= 100) return value.toFixed(0);
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+const BY = { perSecond: '/s', p50: 'p50', p99: 'p99' } as const;
+
+export const ratioText = (ratios: readonly Ratio[]): string => {
+  const to = new Map<string, string[]>();
+  for (const { to: id, by, times } of ratios) to.set(id, [...(to.get(id) ?? []), `${BY[by]} × ${short(times)}`]);
+  return [...to].map(([id, texts]) => `${texts.join(', ')} of ${id}`).join('; ');
+};
+
+/** A GitHub table, padded so that it can be read in a terminal too. */
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string => `| ${widths.map((width, i) => (cells[i] ?? '').padEnd(width)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+export function reportText({ at, plan, machine, figures, aims, facts }: Report): string {
+  const head = ['measured', 'offered/s', 'reached/s', 'p50 ms', 'p99 ms', 'max ms', 'lost', 'generator late ms', 'against its reference'];
+  const rows = figures.map((figure) => [
+    `${figure.what} [${figure.id}]`,
+    short(figure.offered),
+    short(figure.perSecond),
+    short(figure.p50),
+    short(figure.p99),
+    short(figure.max),
+    String(figure.lost),
+    short(figure.lateMs),
+    [ratioText(ratiosOf(figure, figures)), figure.note ?? ''].filter((text) => text !== '').join('; '),
+  ]);
+  const judged = aims.filter(({ got }) => got !== null);
+  const { cpu, cores, memoryMb, node, postgres, loadBefore } = machine;
+  return [
+    `Measured ${at} (${plan} run): ${cpu}, ${cores} cores, ${memoryMb} MB; Node ${node}, PostgreSQL ${postgres}.`,
+    `The load generators ran on the same machine. Its load average before the run: ${loadBefore.toFixed(2)}.`,
+    '',
+    tableOf(head, rows),
+    ...(judged.length === 0
+      ? []
+      : [
+          '',
+          tableOf(
+            ['aim', 'wanted', 'got', ''],
+            judged.map(({ what, measure, wanted, got, reached }) => [
+              what,
+              `${measure === 'perSecond' ? '≥' : '<'} ${wanted}`,
+              short(got),
+              reached ? 'reached' : 'MISSED',
+            ]),
+          ),
+        ]),
+    ...(facts.length === 0
+      ? []
+      : [
+          '',
+          tableOf(
+            ['start, memory, CPU', ''],
+            facts.map(({ what, value, unit }) => [what, `${short(value)} ${unit}`]),
+          ),
+        ]),
+  ].join('\n');
+}
