@@ -12,7 +12,7 @@ import { Earlier, Timeline } from './card-history.tsx';
 import { PositionView } from './card-position.tsx';
 import { CommandBar } from './command-bar.tsx';
 import { CommandPanel } from './command-panel.tsx';
-import { refusalText, useApp, useFeed, useLoaded, useOrder } from './context.tsx';
+import { blockedText, refusalText, useApp, useFeed, useLoaded, useOrder } from './context.tsx';
 
 /** What the board's key handler may do on the open card. */
 export interface CardKeys {
@@ -152,12 +152,7 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
         )}
         {blocked !== null && blocked.blocked !== null && (
           <Alert data-color="warning" data-size="sm" className="refusal">
-            {refusalText(app, {
-              status: 409,
-              code: blocked.blocked.why,
-              detail: '',
-              ...(blocked.blocked.by === undefined ? {} : { by: blocked.blocked.by }),
-            })}
+            {blockedText(app, blocked)}
           </Alert>
         )}
       </div>
@@ -184,10 +179,10 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
         <div className="card-main">
           {!closed && alarm.priority !== 'technical' && card !== null && <Prompt plan={card.actionPlan} />}
           {(raw !== null || alarm.unreadable || alarm.unknownDevice) && <Raw alarm={alarm} raw={raw} />}
+          {alarm.position !== null && <PositionView position={alarm.position} household={home} />}
           {card !== null && <Residents card={card} />}
           {home !== null && <Access household={home} />}
           {card !== null && home !== null && <Contacts card={card} />}
-          {alarm.position !== null && <PositionView position={alarm.position} household={home} />}
           {card !== null && <DeviceFacts card={card} alarm={alarm} />}
         </div>
         <div className="card-side">

@@ -2,7 +2,7 @@
 import { Button } from '@digdir/designsystemet-react';
 import type { ConsoleCommand, Offer } from '../view/commands.ts';
 import type { OrderState } from './context.tsx';
-import { useTexts } from './context.tsx';
+import { blockedText, useApp } from './context.tsx';
 
 interface CommandBarProps {
   readonly offers: readonly Offer[];
@@ -12,9 +12,10 @@ interface CommandBarProps {
 }
 
 export function CommandBar({ offers, order, pressed, onPress }: CommandBarProps) {
-  const texts = useTexts();
+  const app = useApp();
+  const { texts } = app;
   const pending = order.state === 'pending' ? order.command : null;
-  const barred = offers.find((offer) => offer.command === 'close' && offer.blocked?.why === 'no-confirmed-contact');
+  const barred = offers.find((offer) => offer.command === 'close' && offer.blocked !== null);
   return (
     <div className="command-bar" role="group" aria-label={texts.app.commands}>
       {offers.map((offer) => (
@@ -28,7 +29,7 @@ export function CommandBar({ offers, order, pressed, onPress }: CommandBarProps)
           // Barred buttons stay in the tab order, so that everybody can find out why (WAI-ARIA practices).
           aria-disabled={offer.blocked !== null || (pending !== null && pending !== offer.command)}
           aria-expanded={pressed === offer.command ? true : undefined}
-          aria-describedby={offer === barred ? 'close-barred' : undefined}
+          aria-describedby={offer.blocked !== null && offer.blocked.why === barred?.blocked?.why ? 'commands-barred' : undefined}
           aria-keyshortcuts={offer.key}
           onClick={() => pending === null && onPress(offer.command)}
         >
@@ -37,8 +38,8 @@ export function CommandBar({ offers, order, pressed, onPress }: CommandBarProps)
         </Button>
       ))}
       {barred !== undefined && (
-        <p className="barred" id="close-barred">
-          {texts.refusals['no-confirmed-contact']}
+        <p className="barred" id="commands-barred">
+          {blockedText(app, barred)}
         </p>
       )}
     </div>

@@ -9,6 +9,7 @@ import type { Tones } from '../net/tones.ts';
 import type { Texts } from '../texts/nb.ts';
 import type { Say } from '../texts/words.ts';
 import { instantOf, whenText } from '../view/ages.ts';
+import type { Offer } from '../view/commands.ts';
 import type { FeedState } from '../view/feed.ts';
 
 export interface App {
@@ -162,6 +163,12 @@ export function useOrder(number: string): {
   );
   const clear = useCallback(() => setOrder((now) => (now.state === 'refused' ? { state: 'idle' } : now)), []);
   return { order, give, clear };
+}
+
+/** Why an offer is barred, in the words that the refusal itself would have. */
+export function blockedText(app: App, { blocked }: Offer): string {
+  if (blocked === null) return '';
+  return refusalText(app, { status: 409, code: blocked.why, detail: '', ...(blocked.by === undefined ? {} : { by: blocked.by }) });
 }
 
 /** A refusal in plain words, with who stands in the way. */
