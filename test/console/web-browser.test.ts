@@ -278,6 +278,9 @@ await t.test('the console in a browser', { skip, timeout: 110_000 }, async (t) =
     await page.getByRole('button', { name: 'Logg ut' }).click();
     await page.getByLabel('Brukernavn').waitFor();
     t.equal(await page.evaluate('localStorage.getItem("responder")'), null, 'signing out leaves no case on the phone');
+    await page.reload();
+    await page.getByLabel('Brukernavn').waitFor();
+    t.equal(await page.evaluate('localStorage.length'), 0, 'and nothing of it comes back');
     await device3.stop();
   });
 

@@ -7,7 +7,7 @@ import { checksum } from '../../src/console/feed-checksum.ts';
 import type { CardView, Session } from '../../src/console/web/contract.ts';
 import { BrowserClock } from '../../src/console/web/net/browser-clock.ts';
 import { type Fetch, alarmPath, createApi, newKey } from '../../src/console/web/net/http.ts';
-import { CASES_KEPT, keepCases, readKept, wipeKept, writeKept } from '../../src/console/web/net/kept.ts';
+import { CASES_KEPT, isLeaving, keepCases, markLeaving, readKept, wipeKept, writeKept } from '../../src/console/web/net/kept.ts';
 import { Live, type Socket } from '../../src/console/web/net/live.ts';
 import { type WorkerScope, handling, keepPage } from '../../src/console/web/net/offline-page.ts';
 import { Outbox } from '../../src/console/web/net/outbox.ts';
@@ -285,6 +285,10 @@ await t.test('the outbox', async (t) => {
   await first;
   await clock.advance(60_000);
   t.equal(posts.length, before + 1, 'stopped: nothing more is sent');
+  reply = { ok: true, value: view({ number: '1' }) };
+  box.start();
+  await settle();
+  t.equal(box.acts().length, 0, 'and started again it sends what waited');
   unsubscribe();
 });
 
@@ -323,6 +327,14 @@ await t.test('what a phone keeps', async (t) => {
   t.notOk(writeKept(broken, kept));
   t.equal(readKept(broken), null);
   wipeKept(broken);
+  t.notOk(isLeaving(storage));
+  markLeaving(storage, true);
+  t.ok(isLeaving(storage), 'the session is still to be ended at the centre');
+  markLeaving(storage, false);
+  t.notOk(isLeaving(storage));
+  markLeaving(broken, true);
+  markLeaving(broken, false);
+  t.notOk(isLeaving(broken));
 
   const card = { household: null } as unknown as CardView;
   const one = view({ number: '1', version: 2 });

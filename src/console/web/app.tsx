@@ -1,9 +1,10 @@
 /** The whole browser side: who is signed in, which screen, and the parts that outlive a screen. */
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { flushSync } from 'react-dom';
 import type { Centre, Duty, Problem, Session } from './contract.ts';
 import { BrowserClock } from './net/browser-clock.ts';
 import { type Api, createApi } from './net/http.ts';
-import { readKept, wipeKept } from './net/kept.ts';
+import { isLeaving, markLeaving, readKept, wipeKept } from './net/kept.ts';
 import { Live } from './net/live.ts';
 import { Tones } from './net/tones.ts';
 import { Board } from './parts/board.tsx';
@@ -28,6 +29,12 @@ interface Parts {
   readonly api: Api;
   readonly live: Live;
   readonly tones: Tones;
+}
+
+/** Ends the session at the centre; without network it is tried again when the page opens. */
+async function leave(api: Api): Promise<void> {
+  const answer = await api.delete('/api/v1/session');
+  if (answer.ok || answer.problem !== null) markLeaving(localStorage, false);
 }
 
 const LANGUAGE = 'language';
@@ -88,6 +95,8 @@ export function Root() {
   }, []);
 
   const ask = useCallback(async () => {
+    if (isLeaving(localStorage)) await leave(api);
+    if (isLeaving(localStorage)) return setWho({ state: 'nobody', problem: null, expired: false });
     const answer = await api.get<Session>('/api/v1/session');
     if (answer.ok) return setWho({ state: 'signed-in', session: answer.value, offline: false });
     const kept = answer.problem === null ? readKept(localStorage) : null;
@@ -108,13 +117,14 @@ export function Root() {
     };
   }, [live, session]);
 
-  const signOut = useCallback(async () => {
-    wipeKept(localStorage);
+  const signOut = useCallback(() => {
     live.stop();
-    await api.delete('/api/v1/session');
+    markLeaving(localStorage, true);
+    // First nobody is there who could still write, then what was kept goes.
+    flushSync(() => setWho({ state: 'nobody', problem: null, expired: false }));
     wipeKept(localStorage);
     location.hash = '';
-    setWho({ state: 'nobody', problem: null, expired: false });
+    void leave(api);
   }, [api, live]);
 
   if (who.state === 'asking')
@@ -131,6 +141,7 @@ export function Root() {
         problem={who.state === 'nobody' ? who.problem : null}
         expired={who.state === 'nobody' && who.expired}
         onSignedIn={(next) => {
+          markLeaving(localStorage, false);
           if (readKept(localStorage)?.session.account !== next.account) wipeKept(localStorage);
           setWho({ state: 'signed-in', session: next, offline: false });
         }}
@@ -138,16 +149,7 @@ export function Root() {
       />
     );
   }
-  return (
-    <SignedIn
-      key={session.account}
-      parts={parts}
-      session={session}
-      texts={texts}
-      toggleLanguage={toggleLanguage}
-      signOut={() => void signOut()}
-    />
-  );
+  return <SignedIn key={session.account} parts={parts} session={session} texts={texts} toggleLanguage={toggleLanguage} signOut={signOut} />;
 }
 
 interface SignedInProps {

@@ -60,6 +60,25 @@ export function wipeKept(storage: Storage): void {
   }
 }
 
+const LEAVING = 'signing-out';
+
+/** Somebody signed out without network: the session's cookie is out of a page's reach, and is ended at the next chance. */
+export function markLeaving(storage: Storage, leaving: boolean): void {
+  try {
+    if (leaving) storage.setItem(LEAVING, '1');
+    else storage.removeItem(LEAVING);
+  } catch {
+    // Then the session ends by its own time.
+  }
+}
+export function isLeaving(storage: Storage): boolean {
+  try {
+    return storage.getItem(LEAVING) !== null;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The cases to keep after the feed changed: open ones as they are now, and those that went out of sight as they were
  * last seen, the newest first.

@@ -46,6 +46,13 @@ export class Outbox {
     this.#become(without(this.#acts, key));
   }
 
+  /** Sends what waits; after `stop` too. */
+  start(): void {
+    this.#stopped = false;
+    void this.flush();
+  }
+
+  /** Sends nothing more: somebody signed out. */
   stop(): void {
     this.#stopped = true;
     this.#retry?.cancel();

@@ -1,5 +1,5 @@
 /** What the phone page knows and keeps: cases from the feed and from memory, cards, and acts on their way. */
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { CardView, Duty, OrderedCommand } from '../contract.ts';
 import { alarmPath } from '../net/http.ts';
@@ -28,7 +28,16 @@ export function useFieldMemory(): FieldMemory {
     return before?.session.account === session.account ? before : { session, centre, duty: null, cases: [], acts: EMPTY_ACTS };
   });
   const latest = useRef(kept);
+  // Answers may come after somebody signed out: nothing of them may be written where the next person finds it.
+  const here = useRef(true);
+  useLayoutEffect(() => {
+    here.current = true;
+    return () => {
+      here.current = false;
+    };
+  }, []);
   const change = useCallback((part: Partial<Kept>) => {
+    if (!here.current) return;
     latest.current = { ...latest.current, ...part };
     writeKept(localStorage, latest.current);
     setKept(latest.current);
@@ -41,9 +50,12 @@ export function useFieldMemory(): FieldMemory {
   const acts = useSyncExternalStore(outbox.subscribe, outbox.acts);
   useEffect(() => {
     const flush = (): void => void outbox.flush();
-    flush();
+    outbox.start();
     addEventListener('online', flush);
-    return () => removeEventListener('online', flush);
+    return () => {
+      removeEventListener('online', flush);
+      outbox.stop();
+    };
   }, [outbox]);
   // The socket is back: so is the way for what waits.
   useEffect(() => {
