@@ -166,6 +166,11 @@ await scenario('A power cut at a hundred homes does not delay a call for help', 
   t.match(board[0], { number, priority: 'life' }, 'first on the board');
   t.ok(board.slice(1).every(({ kind, priority }) => kind === 'mains-lost' && priority === 'technical'));
   await scene.at(125);
+  const homesLater = (await operator.board()).slice(1);
+  t.ok(
+    homesLater.every(({ nextDeadline, ladder }) => nextDeadline?.what === 'day-queue' && !ladder.exhausted),
+    'they wait for the day, none is red',
+  );
   scene.asked(t, [
     ...rings(60, number, { leder: 'page sms', operator2: 'page sms' }),
     ...rings(120, number, { natt: 'page sms', natt2: 'page sms' }),
