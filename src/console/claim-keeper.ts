@@ -122,7 +122,6 @@ export function startLeaseSweep({ desk, leases, clock, log }: SweepParts): { sto
   async function returnLapsed(): Promise<void> {
     for (const { number, account } of await leases.lapsed(clock.now(), LIMIT)) {
       try {
-        // eslint-disable-next-line no-await-in-loop -- few, and each under its alarm's own lock
         const answer = await desk.order({ ...LAPSE, number, command: { command: 'lapse-claim', by: account } });
         if ('alarm' in answer) log.info('claim-returned', { alarm: number, account });
       } catch (error) {

@@ -134,13 +134,11 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
     let failed = false;
     while (!stopped) {
       try {
-        // eslint-disable-next-line no-await-in-loop -- one reading after the other
         await follow();
         failed = false;
       } catch (error) {
         if (!failed) log.warn('feed-lost', { error });
         failed = true;
-        // eslint-disable-next-line no-await-in-loop
         await pause();
       }
     }
@@ -156,7 +154,6 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
       await load({ epoch: opened.epoch, id: opened.id });
     }
     while (!stopped) {
-      // eslint-disable-next-line no-await-in-loop -- blocks until something comes
       const read = await source.read(position);
       if ('lost' in read) {
         if (read.lost !== 'connection') log.warn('feed-changed', { code: read.lost });

@@ -53,10 +53,8 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
     const why = result.result === 'failed' ? result.why : null;
     const providerId = result.result === 'sent' ? result.providerId : null;
     for (const ask of asks) {
-      // eslint-disable-next-line no-await-in-loop -- the lead first; a store that goes away ends it
       await recordAsk({ ledger, desk, clock, log }, ask, result.result, why, providerId);
       if (result.result !== 'failed') continue;
-      // eslint-disable-next-line no-await-in-loop
       await ledger.hasten(ask.alarm, ask.account, clock.now());
       parts.hastened();
     }

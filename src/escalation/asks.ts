@@ -47,11 +47,9 @@ export function startAsks(parts: AsksParts): Asks {
     const now = clock.now();
     for (const [key, at] of added) if (now - at >= ADD_AGAIN_MS) added.delete(key);
     for (const urgency of URGENCIES) {
-      // eslint-disable-next-line no-await-in-loop -- life first
       const waiting = await backlog.soon(urgency, now + AHEAD_MS, ADD_AT_ONCE);
       const fresh = waiting.filter(({ id, tryAt }) => !added.has(`${id} ${tryAt}`));
       if (fresh.length === 0) continue;
-      // eslint-disable-next-line no-await-in-loop
       await queue.add(
         urgency,
         fresh.map(({ id, tryAt }) => ({ id, tryAt, delay: Math.max(0, tryAt - now) })),
@@ -112,7 +110,6 @@ export function startAsks(parts: AsksParts): Asks {
 
   async function settle(asks: readonly SentAsk[], status: 'delivered' | 'failed'): Promise<void> {
     for (const ask of asks) {
-      // eslint-disable-next-line no-await-in-loop -- few, and each a transaction
       await recordAsk(parts, ask, status, status === 'failed' ? 'not-delivered' : null, null);
     }
   }

@@ -72,7 +72,6 @@ export function createAlarmSource({ pg: { pool }, log }: { pg: Postgres; log: Lo
       reading(async () => {
         const views: AlarmView[] = [];
         for (let from = 0; from < numbers.length; from += AT_ONCE) {
-          // eslint-disable-next-line no-await-in-loop -- a large answer in parts, not all at once
           views.push(...(await viewsOf(pool, numbers.slice(from, from + AT_ONCE), log)));
         }
         return views;
@@ -84,7 +83,6 @@ async function allOpen(pool: pg.Pool, log: Log): Promise<AlarmView[]> {
   const views: AlarmView[] = [];
   let after = '0';
   for (;;) {
-    // eslint-disable-next-line no-await-in-loop -- page after page
     const page = await pool.query<FoldRow>(OPEN, [after, AT_ONCE]);
     views.push(...viewsOfRows(page.rows, log));
     const last = page.rows.at(-1);

@@ -46,7 +46,6 @@ export function createFeedWriter({ redis, random, kept = KEPT }: { redis: RedisL
     async publish(views) {
       for (let from = 0; from < views.length; from += AT_ONCE) {
         const written = views.slice(from, from + AT_ONCE).map((view) => JSON.stringify(view));
-        // eslint-disable-next-line no-await-in-loop -- an alarm's versions go out in order, also when a part fails
         await withRedis(() => redis.quick.eval(PUBLISH, 2, STREAM, EPOCH, secret(random, 128).slice(0, 12), kept, ...written));
       }
     },

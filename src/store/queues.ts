@@ -78,9 +78,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
     const now = clock.now();
     for (const urgency of URGENCIES) {
       const queue = opened.queues[urgency];
-      // eslint-disable-next-line no-await-in-loop -- three of them
       if ((await queue.getJob('canary')) === undefined) {
-        // eslint-disable-next-line no-await-in-loop
         await queue.add('canary', { ask: null }, { jobId: 'canary' });
         waiting.set(urgency, now);
       } else if (now - (waiting.get(urgency) ?? now) > CANARY_DEAD_MS) {

@@ -73,14 +73,12 @@ export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Rel
     while (wanted && !stopped) {
       wanted = false;
       try {
-        // eslint-disable-next-line no-await-in-loop -- batch after batch, in order
         if (await relayBatch()) wanted = true;
         retry = RETRY_MS;
       } catch (error) {
         failures += 1;
         // Once when it begins; then a line for every doubling would say nothing new.
         if (retry === RETRY_MS) log.warn('relay-failed', { error });
-        // eslint-disable-next-line no-await-in-loop
         await pause(retry);
         retry = Math.min(RETRY_AT_MOST_MS, retry * 2);
         wanted = true;

@@ -2,6 +2,7 @@
 import type { AlarmPriority } from '../../../alarms/signal.ts';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { BoardCounts } from '../../board.ts';
+import { agrees } from '../../feed-checksum.ts';
 import type { PulseMessage, ServerMessage, SnapshotMessage } from '../../feed-messages.ts';
 
 /** A console says "stale" this long after the last pulse (interfaces.md, HTTP). */
@@ -96,18 +97,7 @@ function withSnapshot(state: FeedState, message: SnapshotMessage, heardAt: numbe
   return { ...state, feed, open, complete, counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true };
 }
 
-/** Whether what is held is what the centre counts; with an incomplete snapshot only life, urgent and care can be compared. */
-function agrees(state: FeedState, pulse: PulseMessage): boolean {
-  const theirs = state.complete ? pulse : pulse.needs;
-  let count = 0;
-  let versions = 0;
-  for (const alarm of state.open.values()) {
-    if (!state.complete && alarm.priority === 'technical') continue;
-    count += 1;
-    versions += alarm.version;
-  }
-  return theirs.count === count && theirs.versions === versions;
-}
+const inStep = (state: FeedState, pulse: PulseMessage): boolean => agrees(pulse, state.open.values(), state.complete);
 
 /** Folds one message in; `heardAt` is local monotonic time. */
 export function withMessage(state: FeedState, message: ServerMessage, heardAt: number): FeedState {
@@ -121,7 +111,7 @@ export function withMessage(state: FeedState, message: ServerMessage, heardAt: n
     case 'gone':
       return { ...withGone(state, message.number, message.version), feed: message.feed };
     case 'pulse':
-      return { ...state, counts: message.counts, heardAt, mismatches: agrees(state, message) ? 0 : state.mismatches + 1 };
+      return { ...state, counts: message.counts, heardAt, mismatches: inStep(state, message) ? 0 : state.mismatches + 1 };
     case 'pong':
       return state;
   }
