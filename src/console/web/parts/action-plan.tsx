@@ -51,7 +51,6 @@ export function PlanSteps({ ticks, onlyRequired }: { readonly ticks: PlanTicks; 
       {plan.steps.map((step, index) =>
         onlyRequired && !step.required ? null : (
           // The plan of an alarm does not change while it is open: a step is known by its place.
-          // oxlint-disable-next-line react/no-array-index-key
           <li key={index}>
             <Checkbox
               data-size="sm"
