@@ -36,8 +36,10 @@ export interface CentreOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A new one when absent. */
   readonly dataDir?: string;
-  /** As an account that owns nothing (root only, see `ordinaryUser`). */
+  /** As an account that owns nothing (root only, see `noOrdinaryUser`). */
   readonly ordinary?: boolean;
+  /** The directory belongs to a centre that runs already, whose stores are none of this one's business. */
+  readonly besideAnother?: boolean;
 }
 
 export interface Centre {
@@ -96,13 +98,16 @@ function environment(given: Readonly<Record<string, string>>): Record<string, st
   return { ...Object.fromEntries(kept), ...given };
 }
 
+/** What the test runner puts into NODE_OPTIONS on the way is no part of a user's environment. */
+const BARE = ['env', '-u', 'NODE_OPTIONS'];
+
 /** Ends with this process, however that ends. */
 const dyingWithUs =
   spawnSync('setpriv', ['--pdeathsig', 'SIGKILL', '--', 'true']).status === 0 ? ['setpriv', '--pdeathsig', 'SIGKILL', '--'] : [];
 
 /** Runs a command from the checkout to its end. */
 export function run(command: readonly string[], env: Readonly<Record<string, string>> = {}, input = ''): Promise<Ended> {
-  const [program = '', ...args] = command;
+  const [program = '', ...args] = [...BARE, ...command];
   const child = spawn(program, args, { cwd: ROOT, env: environment(env), stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => {});
   child.stdin.end(input);
@@ -115,7 +120,7 @@ export const admin = (dataDir: string, args: readonly string[], env: Readonly<Re
 
 /** Starts it and does not wait. The test that is given ends it, and removes its directory. */
 export function spawnCentre(t: Test, options: CentreOptions = {}): Centre {
-  const { args = DEMO, env = {}, ordinary = false } = options;
+  const { args = DEMO, env = {}, ordinary = false, besideAnother = false } = options;
   const dataDir = options.dataDir ?? path.join(temporary(t, ordinary ? 'nobody' : 'us'), 'data');
   const mark = `FAULTS_TEST=${randomUUID()}`;
   const all = environment({
@@ -130,6 +135,7 @@ export function spawnCentre(t: Test, options: CentreOptions = {}): Centre {
   });
   const [program = '', ...words] = [
     ...(ordinary ? [...asNobody(), ...(dyingWithUs.length > 0 ? ['--pdeathsig', 'SIGKILL'] : [])] : dyingWithUs),
+    ...BARE,
     process.execPath,
     '--import=tsx',
     'src/main.ts',
@@ -165,7 +171,7 @@ export function spawnCentre(t: Test, options: CentreOptions = {}): Centre {
       ready.catch(() => {});
       return Promise.race([ready, failed]);
     },
-    processes: () => processesOf(mark, dataDir),
+    processes: () => processesOf(mark, besideAnother ? null : dataDir),
     async killEverything() {
       for (const one of centre.processes()) kill(one, 'SIGKILL');
       await until('everything killed', () => {
@@ -213,13 +219,13 @@ function endOf(child: ChildProcess, said: { stdout: string; stderr: string }): P
 }
 
 /** By the mark in its environment (centre, companions), by its directory or its arguments (stores, whose environment is clean). */
-function processesOf(mark: string, dataDir: string): number[] {
+function processesOf(mark: string, dataDir: string | null): number[] {
   return readdirSync('/proc').flatMap((name) => {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) return [];
     try {
       if (/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${name}/stat`, 'latin1'))) return [];
-      const within = (folder: string): boolean => folder === dataDir || folder.startsWith(`${dataDir}/`);
+      const within = (folder: string): boolean => dataDir !== null && (folder === dataDir || folder.startsWith(`${dataDir}/`));
       const ours =
         readFileSync(`/proc/${name}/environ`, 'latin1').split('\0').includes(mark) ||
         within(readlinkSync(`/proc/${name}/cwd`)) ||
