@@ -165,7 +165,7 @@ await t.test('the rungs of the default ladder, one after the other', async (t) =
   );
   t.equal(climb(2), 'dispatch south: s1(south) page+0 sms+0 wait 120000');
   t.equal(climb(3), 'dispatch north: n1(north) page+0 sms+0, n2(north) page+0 sms+0 wait 120000', 'the neighbour that helps');
-  t.equal(climb(4), 'dispatch lead: boss(lead) page+0 sms+0 wait 120000');
+  t.equal(climb(4), 'tell lead: boss(lead) page+0 sms+0 wait 120000');
   t.equal(climb(5), 'exhausted');
   t.equal(climb(99), 'exhausted');
   t.equal(climb(3, { household: { zone: 'Hundvåg' } }), climb(4), 'a zone that nobody helps has no such rung');

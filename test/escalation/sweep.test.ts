@@ -73,7 +73,7 @@ await t.test('an alarm that nobody answers climbs every rung, is exhausted, and 
     'passed not-accepted',
     'dispatched own-zone-again to nattpatrulje: natt(page+sms), natt2(page+sms)',
     'passed not-accepted',
-    'dispatched supervisor-decides to vaktleder: leder(page+sms)',
+    'told supervisor-decides to vaktleder: leder(page+sms)',
     'passed not-accepted',
     'ladder-exhausted',
   ]);
@@ -136,7 +136,7 @@ await t.test(
       'passed unclaimed',
       'nobody-on-duty own-zone-again',
       'passed unclaimed',
-      'dispatched supervisor-decides to vaktleder: leder(page+sms)',
+      'told supervisor-decides to vaktleder: leder(page+sms)',
     ]);
     const alarm = await parts.desk.order({
       number,

@@ -91,7 +91,7 @@ await scenario('All who were asked decline: the next rung is asked at once, with
   // The patrol's second rung has nobody left, and is left after a second.
   scene.asked(t, [...rings(60, number, TOLD), ...rings(120, number, BOTH), ...rings(131.25, number, { leder: 'page sms' })]);
   const leder = await scene.person('leder');
-  t.match(await leder.alarm(number), { state: 'dispatched', dispatchedTo: 'vaktleder', declined: ['natt', 'natt2'] });
+  t.match(await leder.alarm(number), { state: 'dispatched', dispatchedTo: 'nattpatrulje', declined: ['natt', 'natt2'] });
 });
 
 await scenario(
