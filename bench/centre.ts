@@ -9,7 +9,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { RunningClock, type Milliseconds, sleep } from '../src/base/clock.ts';
 import { privateDatabaseOf } from '../src/store/private-postgres.ts';
-import { type Taken, familyOf, takenBy } from './machine.ts';
+import { familyOf } from './machine.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PATIENCE_MS: Milliseconds = 60_000;
@@ -32,8 +32,8 @@ export interface Centre {
   readonly pool: pg.Pool;
   /** Makes the consoles read everything anew: the alarms were taken out behind the centre's back. */
   forgetFeed(): Promise<void>;
-  /** The centre's own process, and it with all its children (stores, SMS gateway). */
-  taken(): { readonly centre: Taken; readonly all: Taken };
+  /** The centre's own process with all its children (stores, SMS gateway). */
+  processes(): readonly number[];
   stop(): Promise<void>;
 }
 
@@ -71,7 +71,7 @@ export async function startCentre(dataDir: string, profileTo: string | null): Pr
     async forgetFeed() {
       await redis.del('feed', 'feed:epoch');
     },
-    taken: () => ({ centre: takenBy([ready.pid]), all: takenBy(familyOf(ready.pid)) }),
+    processes: () => familyOf(ready.pid),
     async stop() {
       process.off('exit', killWithUs);
       await pool.end();

@@ -5,6 +5,7 @@ import type { LoadResult } from '../simulators/load.ts';
 import { type Centre, startCentre } from './centre.ts';
 import { type Figure, figureOf } from './figures.ts';
 import { runJob } from './job.ts';
+import { cpuOf, memoryOf, residentOf } from './machine.ts';
 import type { ConsolesJob } from './jobs/consoles.ts';
 import type { LoadJob } from './jobs/load.ts';
 import { referencePoints, throughTheKeeper } from './references.ts';
@@ -41,20 +42,23 @@ export async function measure(asked: Asked, folder: string, say: (line: string) 
     facts.push({ what: 'start, with an empty directory', value: centre.startMs, unit: 'ms' });
     await fillRegister(centre.pool, devicesOf(plan));
     await sleep(clock, REST_MS);
-    const idle = centre.taken();
     facts.push(
-      { what: 'memory of the centre, idle', value: idle.centre.memoryMb, unit: 'MB' },
-      { what: 'memory of centre and stores, idle', value: idle.all.memoryMb, unit: 'MB' },
+      { what: 'memory of the centre, idle', value: residentOf(centre.ready.pid), unit: 'MB' },
+      { what: 'memory of centre and stores, idle (PSS)', value: memoryOf(centre.processes()), unit: 'MB' },
     );
     if (parts.includes('reference')) add(...(await referencePoints(plan, centre.databaseUrl)));
     if (parts.includes('keeper')) add(...(await throughTheKeeper(plan, centre.databaseUrl)));
     for (const protocol of ['mqtt', 'scaip'] as const) {
       if (!parts.includes(protocol)) continue;
+      await offer(centre, protocol === 'mqtt' ? 'mqtt' : 'udp', plan.warmUp, messagesOf(plan.warmUp));
       const saturation = { ...plan.saturation[protocol], id: `${protocol}-saturated` };
       for (const load of [...plan.rates.map((one) => ({ ...one, id: `${protocol}-${one.ratePerSecond}` })), saturation]) {
-        const { result, all, peakMb, cpuMs } = await offer(centre, protocol === 'mqtt' ? 'mqtt' : 'udp', load, messagesOf(load));
+        const { result, all, peakMb, cpu } = await offer(centre, protocol === 'mqtt' ? 'mqtt' : 'udp', load, messagesOf(load));
         add(...figuresOf(protocol, load, result, all));
-        facts.push({ what: `CPU of the centre for each alarm [${load.id}]`, value: cpuMs / messagesOf(load), unit: 'ms CPU' });
+        facts.push(
+          { what: `CPU of the centre for each alarm [${load.id}]`, value: cpu.centre / messagesOf(load), unit: 'ms CPU' },
+          { what: `CPU of its stores for each alarm [${load.id}]`, value: cpu.stores / messagesOf(load), unit: 'ms CPU' },
+        );
         if (load.ratePerSecond === 2000) facts.push({ what: `memory of the centre, highest [${load.id}]`, value: peakMb, unit: 'MB' });
       }
     }
@@ -88,7 +92,8 @@ interface Offered {
   /** Alarms in the database: they must be as many as were acknowledged. */
   readonly all: { readonly alarms: number; readonly signals: number };
   readonly peakMb: number;
-  readonly cpuMs: number;
+  /** Also for connecting the devices and for publishing, in ms. PostgreSQL's processes that were made meanwhile are left out. */
+  readonly cpu: { readonly centre: number; readonly stores: number };
 }
 
 /** Empties the centre and offers it one load. */
@@ -96,14 +101,16 @@ async function offer(centre: Centre, protocol: LoadJob['protocol'], load: Load, 
   await emptied(centre);
   const address = protocol === 'mqtt' ? centre.ready.mqtt : protocol === 'udp' ? centre.ready.sipUdp : centre.ready.sipTcp;
   const job: LoadJob = { protocol, address, load, devices, run: `r${Math.round(clock.monotonic()).toString(36)}` };
-  const before = centre.taken().centre.cpuMs;
+  const { pid } = centre.ready;
+  const stores = centre.processes().filter((one) => one !== pid);
+  const before = { centre: cpuOf([pid]), stores: cpuOf(stores) };
   let peakMb = 0;
-  const sampling = clock.every(250, () => (peakMb = Math.max(peakMb, centre.taken().centre.memoryMb)));
+  const sampling = clock.every(250, () => (peakMb = Math.max(peakMb, residentOf(pid))));
   const result = await runJob<LoadJob, LoadResult>('load', job);
   sampling.cancel();
-  const cpuMs = centre.taken().centre.cpuMs - before;
+  const cpu = { centre: cpuOf([pid]) - before.centre, stores: cpuOf(stores) - before.stores };
   const all = await countAlarms(centre.pool);
-  return { result, all, peakMb, cpuMs };
+  return { result, all, peakMb, cpu };
 }
 
 /** The relay must have published everything: what it still held would come up in the next measure. */

@@ -11,6 +11,8 @@ export interface Load {
 
 export interface Plan {
   readonly quick: boolean;
+  /** Sent before anything is measured: a centre that runs has its code compiled and its connections open. */
+  readonly warmUp: Load;
   /** At these rates the latency counts. */
   readonly rates: readonly Load[];
   /** Offered beyond what can be kept up with: the throughput counts. */
@@ -25,13 +27,14 @@ export interface Plan {
 export const messagesOf = ({ ratePerSecond, forMs }: Load): number => Math.floor((ratePerSecond * forMs) / 1000);
 
 /** So many devices must be in the register, of each protocol. */
-export const devicesOf = ({ rates, saturation, consoles }: Plan): number =>
-  Math.max(...[...rates, saturation.mqtt, saturation.scaip, consoles.load].map(messagesOf));
+export const devicesOf = ({ warmUp, rates, saturation, consoles }: Plan): number =>
+  Math.max(...[warmUp, ...rates, saturation.mqtt, saturation.scaip, consoles.load].map(messagesOf));
 
 const load = (ratePerSecond: number, forMs: Milliseconds, warmUpMs: Milliseconds): Load => ({ ratePerSecond, forMs, warmUpMs });
 
 const FULL: Plan = {
   quick: false,
+  warmUp: load(1000, 3000, 0),
   rates: [load(100, 15_000, 3000), load(500, 15_000, 3000), load(2000, 6000, 1000)],
   saturation: { mqtt: load(8000, 1500, 0), scaip: load(4000, 3000, 0) },
   few: { ...load(200, 10_000, 2000), devices: 5 },
@@ -42,6 +45,7 @@ const FULL: Plan = {
 
 const QUICK: Plan = {
   quick: true,
+  warmUp: load(1000, 1500, 0),
   rates: [load(500, 4000, 1000), load(2000, 2500, 500)],
   saturation: { mqtt: load(8000, 750, 0), scaip: load(4000, 1500, 0) },
   few: { ...load(200, 3000, 500), devices: 5 },

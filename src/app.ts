@@ -114,7 +114,10 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
     listening.http = url;
     if (publicUrl === '') publicUrl = url;
   }
-  if (roles.includes('intake')) Object.assign(listening, await startIntake({ ...shared, committed }));
+  if (roles.includes('intake')) {
+    // Intake never asks anybody: only what the desk decides makes asks.
+    Object.assign(listening, await startIntake({ ...shared, committed: () => relay.poke() }));
+  }
   await announce(dataDir, listening, cleanUp);
   log.info('centre-ready', { role: roles.join(','), tookMs: Math.round(clock.monotonic() - began) });
   return { ready: listening, dataDir: dataDir.path, stop: () => stop(cleanUp, log) };

@@ -111,7 +111,7 @@ export function createKeeper(options: {
   async function alone(batch: readonly Waiting[], error: unknown): Promise<void> {
     const [one] = batch;
     if (one === undefined || error instanceof CentreError) {
-      for (const { failed } of batch) failed(error);
+      for (const { failed } of [...batch, ...takeBehind(batch)]) failed(error);
       return;
     }
     const { id, device, protocol } = one.signal;
@@ -123,6 +123,14 @@ export function createKeeper(options: {
       log.error('signal-not-kept', { signal: id, device, protocol, error: again });
       one.failed(again);
     }
+  }
+
+  /** What waits behind these of the same senders: kept alone, it would stand before what its device must send again. */
+  function takeBehind(batch: readonly Waiting[]): Waiting[] {
+    const sources = new Set(batch.map(({ signal }) => signal.source));
+    const behind = queue.filter(({ signal }) => sources.has(signal.source));
+    if (behind.length > 0) queue = queue.filter(({ signal }) => !sources.has(signal.source));
+    return behind;
   }
 
   function settle(one: Waiting, receipt: Receipt | undefined): void {

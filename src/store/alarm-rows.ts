@@ -28,8 +28,9 @@ const isoOrNull = (at: Instant | null | undefined): string | null => (at === nul
 /**
  * Everything that a decision changes goes in as one JSON document and one statement: a batch of 64 alarms costs one
  * round trip. JSON text has neither NUL nor lone surrogates here: devices' text passed `storable`, commands' their schema.
+ * It is the beginning of a statement, which may go on with more.
  */
-const WRITE = `
+export const WRITE_ALARMS = `
 with input as (select $1::jsonb as doc),
 alarms as (
   insert into alarm (number, version, municipality, joining_key, lane, lane_key, household_id, device, kind, priority,
@@ -59,18 +60,24 @@ asks as (
 outbox as (
   insert into outbox (alarm, version, created_at)
   select number, version, $2 from input, jsonb_to_recordset(doc->'alarms') as a(number bigint, version int)
-)
-select 1`;
+)`;
+
+const WRITE = `${WRITE_ALARMS} select 1`;
 
 /** Appends the entries and makes each alarm's row their fold. */
 export async function writeAlarms(client: pg.ClientBase, changed: readonly ChangedAlarm[], now: Instant): Promise<void> {
   if (changed.length === 0) return;
+  await client.query({ name: 'write-alarms', text: WRITE, values: alarmValues(changed, now) });
+}
+
+/** The two parameters of WRITE_ALARMS. */
+export function alarmValues(changed: readonly ChangedAlarm[], now: Instant): [doc: string, now: string] {
   const doc = {
     alarms: changed.map(alarmRow),
     entries: changed.flatMap(({ alarm, entries }) => entries.map((entry) => timelineRow(alarm.number, entry))),
     asks: changed.flatMap(({ alarm, entries }) => entries.flatMap((entry) => askRows(alarm, entry))),
   };
-  await client.query({ name: 'write-alarms', text: WRITE, values: [JSON.stringify(doc), toIso(now)] });
+  return [JSON.stringify(doc), toIso(now)];
 }
 
 function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {

@@ -1,8 +1,9 @@
 /** The relay: carries what was committed from the outbox into the feed, alarm by alarm in its current version. */
+import type { Alarm } from '../alarms/alarm.ts';
 import type { AlarmView } from '../alarms/view.ts';
 import type { Clock, Milliseconds, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
-import { viewsOf } from './alarm-views.ts';
+import { viewsOfRows } from './alarm-views.ts';
 import type { FeedWriter } from './feed.ts';
 import type { Postgres } from './postgres.ts';
 
@@ -96,17 +97,18 @@ export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Rel
 
   /** True when there may be more. */
   async function relayBatch(): Promise<boolean> {
-    const rows = await pg.pool.query<OutboxRow>(TAKE, [BATCH]);
+    const startedAt = clock.monotonic();
+    const rows = await pg.pool.query<OutboxRow>({ name: 'take-outbox', text: TAKE, values: [BATCH] });
     const first = rows.rows[0];
     outboxAgeMs = first === undefined ? 0 : Math.max(0, clock.now() - first.created_at.getTime());
     if (first === undefined) return false;
-    const startedAt = clock.monotonic();
-    const numbers = [...new Set(rows.rows.map((row) => row.alarm))];
-    // Read after the rows: what a row announces is committed, so the alarm has at least that version.
-    const views = await viewsOf(pg.pool, numbers, log);
+    const views = viewsOfRows(
+      rows.rows.flatMap(({ alarm, fold }) => (fold === null ? [] : [{ number: alarm, fold }])),
+      log,
+    );
     if (clock.monotonic() - startedAt > STALE_MS) return true;
     await feed.publish(views);
-    await pg.pool.query('delete from outbox where id = any($1::bigint[])', [rows.rows.map((row) => row.id)]);
+    await pg.pool.query({ name: 'published', text: PUBLISHED, values: [rows.rows.map((row) => row.id)] });
     published += views.length;
     await alsoRelay?.(views).catch((error: unknown) => log.warn('relay-hook-failed', { error }));
     return rows.rows.length === BATCH;
@@ -117,6 +119,15 @@ interface OutboxRow {
   readonly id: string;
   readonly alarm: string;
   readonly created_at: Date;
+  /** With the last of an alarm's rows; null with the others, and when there is no such alarm. */
+  readonly fold: Alarm | null;
 }
 
-const TAKE = 'select id, alarm, created_at from outbox order by id limit $1';
+/** Rows and alarms are of one snapshot: what a row announces is committed, so its alarm has at least that version. */
+const TAKE = `
+select o.id, o.alarm, o.created_at, a.fold
+from (select id, alarm, created_at, max(id) over (partition by alarm) as last from
+  (select id, alarm, created_at from outbox order by id limit $1) taken) o
+left join alarm a on a.number = o.alarm and o.id = o.last
+order by o.id`;
+const PUBLISHED = 'delete from outbox where id = any($1::bigint[])';

@@ -29,7 +29,7 @@ export interface AlarmRow {
 export interface ClosedRow {
   readonly joining_key: string;
   readonly number: string;
-  readonly closed_at: Date;
+  readonly at: number;
 }
 
 /** A signal with what it is looked up by. */
@@ -53,7 +53,7 @@ export function remember(earlier: readonly EarlierSignal[], rows: readonly Alarm
   const alarms = new Map<string, Alarm>();
   const changed = new Map<string, ChangedAlarm>();
   const places = new Map<string, { joiningKey: string; laneKey: string }>();
-  const lastClosed = new Map(closedRows.map((row) => [row.joining_key, { number: row.number, at: row.closed_at.getTime() }]));
+  const lastClosed = new Map(closedRows.map((row) => [row.joining_key, { number: row.number, at: row.at }]));
 
   const messageKey = (source: string, id: string | null, digest: string): string => JSON.stringify([source, id, digest]);
   const idKey = (source: string, id: string): string => JSON.stringify([source, id]);

@@ -4,51 +4,80 @@ import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, j
 import { toIso } from '../base/clock.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Admit, Receipt, SignalStore } from '../intake/keep.ts';
-import { writeAlarms } from './alarm-rows.ts';
+import { type ChangedAlarm, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
 import type { Postgres } from './postgres.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
 import { inTransaction } from './transaction.ts';
 
-/** Always the household before its alarms, and keys in order: two batches cannot wait for each other in a circle. */
+/**
+ * Makes the keys that are not there and locks all, in order: two batches cannot wait for each other in a circle, and the
+ * household always comes before its alarms. A key that somebody else made while this waited is neither made nor seen here:
+ * then fewer are held than were asked for, and LOCK_KEYS, which sees it, follows.
+ */
+const MAKE_AND_LOCK_KEYS = `
+with made as (
+  insert into joining (key) select key from unnest($1::text[]) key order by key on conflict do nothing returning key
+), locked as (
+  select key from joining where key = any($1) and (select count(*) from made) >= 0 order by key for update
+)
+select (select count(*) from made)::int + (select count(*) from locked)::int as held`;
 const LOCK_KEYS = 'select key from joining where key = any($1) order by key for update';
-const MAKE_KEYS = 'insert into joining (key) select unnest($1::text[]) on conflict do nothing';
 
-/** Earlier messages with the same id, or without id the same bytes; one row for each pair of sender and message. */
-const EARLIER = `
-select distinct on (s.source, s.message_id, s.digest) s.source, s.message_id, encode(s.digest, 'hex') as digest,
-  (extract(epoch from s.received_at) * 1000)::float8 as at, s.alarm
-from unnest($1::text[], $2::text[]) as m(source, id) join signal s on s.source = m.source and s.message_id = m.id
-where s.verdict <> 'duplicate'
-order by s.source, s.message_id, s.digest, s.received_at desc`;
-const EARLIER_BYTES = `
-select distinct on (s.source, s.digest) s.source, null as message_id, encode(s.digest, 'hex') as digest,
-  (extract(epoch from s.received_at) * 1000)::float8 as at, s.alarm
-from unnest($1::text[], $2::bytea[]) as m(source, digest) join signal s on s.source = m.source and s.digest = m.digest
-where s.received_at > $3 and s.message_id is null and s.verdict <> 'duplicate'
-order by s.source, s.digest, s.received_at desc`;
+/**
+ * Earlier messages with the same id, or without id the same bytes, one for each pair of sender and message; and the alarms:
+ * everything that is open under the keys, and those, open or closed, that the earlier messages belong to.
+ */
+const RECALL = `
+with by_id as (
+  select distinct on (s.source, s.message_id, s.digest) s.source, s.message_id, s.digest, s.received_at, s.alarm
+  from unnest($1::text[], $2::text[]) as m(source, id) join signal s on s.source = m.source and s.message_id = m.id
+  where s.verdict <> 'duplicate'
+  order by s.source, s.message_id, s.digest, s.received_at desc
+), by_bytes as (
+  select distinct on (s.source, s.digest) s.source, null as message_id, s.digest, s.received_at, s.alarm
+  from unnest($3::text[], $4::bytea[]) as m(source, digest) join signal s on s.source = m.source and s.digest = m.digest
+  where s.received_at > $5 and s.message_id is null and s.verdict <> 'duplicate'
+  order by s.source, s.digest, s.received_at desc
+), earlier as materialized (select * from by_id union all select * from by_bytes),
+found as (
+  select fold, joining_key, lane, lane_key from alarm
+  where (closed_at is null and joining_key = any($6)) or number = any(array(select alarm from earlier where alarm is not null))
+  order by number for update
+)
+select
+  (select json_agg(json_build_object('source', source, 'message_id', message_id, 'digest', encode(digest, 'hex'),
+    'at', (extract(epoch from received_at) * 1000)::float8, 'alarm', alarm::text)) from earlier) as earlier,
+  (select json_agg(found) from found) as alarms`;
 
-/** Everything that is open under the keys, and the alarms, open or closed, that a duplicate belongs to. */
-const ALARMS = `
-select fold, joining_key, lane, lane_key from alarm
-where (closed_at is null and joining_key = any($1)) or number = any($2::bigint[])
-order by number for update`;
+/**
+ * What opening takes: the needs that were closed last, and numbers. Asked after the alarms were locked: the desk may have
+ * closed one while RECALL waited for its row.
+ */
+const BEFORE_OPENING = `
+select
+  (select json_agg(closed) from (
+    select distinct on (joining_key) joining_key, number::text, (extract(epoch from closed_at) * 1000)::float8 as at from alarm
+    where joining_key = any($1) and lane = 'need' and closed_at > $2 order by joining_key, closed_at desc
+  ) closed) as closed,
+  array(select nextval('alarm_number')::text from generate_series(1, $3)) as numbers`;
 
-const LAST_CLOSED = `
-select distinct on (joining_key) joining_key, number, closed_at from alarm
-where joining_key = any($1) and lane = 'need' and closed_at > $2 order by joining_key, closed_at desc`;
-
-const KEEP = `
-insert into signal (id, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning, marks, verdict, alarm)
-select s.id, s.received_at, s.protocol, s.source, s.device, s.municipality, s.household_id, s.message_id, b.digest, b.raw,
-  s.meaning, s.marks, s.verdict, s.alarm
-from jsonb_to_recordset($1::jsonb) as s(n int, id uuid, received_at timestamptz, protocol text, source text, device text,
-  municipality text, household_id text, message_id text, meaning jsonb, marks text[], verdict text, alarm bigint)
-join unnest($2::bytea[], $3::bytea[]) with ordinality as b(digest, raw, n) on b.n = s.n
-on conflict (id) do nothing`;
+/** The alarms and the signals in one statement; parameters 1 and 2 are those of WRITE_ALARMS. */
+const KEEP = `${WRITE_ALARMS},
+signals as (
+  insert into signal (id, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning,
+    marks, verdict, alarm)
+  select s.id, s.received_at, s.protocol, s.source, s.device, s.municipality, s.household_id, s.message_id, b.digest, b.raw,
+    s.meaning, s.marks, s.verdict, s.alarm
+  from jsonb_to_recordset($3::jsonb) as s(n int, id uuid, received_at timestamptz, protocol text, source text, device text,
+    municipality text, household_id text, message_id text, meaning jsonb, marks text[], verdict text, alarm bigint)
+  join unnest($4::bytea[], $5::bytea[]) with ordinality as b(digest, raw, n) on b.n = s.n
+  on conflict (id) do nothing
+)
+select 1`;
 
 /** @param committed called after each commit, to make the relay prompt */
 export function createSignalStore(postgres: Postgres, committed: () => void): SignalStore {
-  const numbers = createNumbers();
+  const numbers = new Numbers();
   return {
     async keep(signals, admitOne) {
       const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers));
@@ -59,23 +88,18 @@ export function createSignalStore(postgres: Postgres, committed: () => void): Si
 }
 
 /** Alarm numbers are fetched for a whole batch at once; those that a batch did not need serve the next. */
-function createNumbers() {
-  const spare: string[] = [];
-  return {
-    /** Takes `count` numbers out for one batch; what is left over must be given back. */
-    async reserve(count: number, client: pg.ClientBase): Promise<string[]> {
-      const mine = spare.splice(0, count);
-      if (mine.length === count) return mine;
-      const text = `select nextval('alarm_number') as number from generate_series(1, $1)`;
-      const got = await client.query<{ number: string }>(text, [count - mine.length]);
-      return [...mine, ...got.rows.map((row) => row.number)];
-    },
-    giveBack: (unused: readonly string[]): void => {
-      spare.push(...unused);
-    },
-  };
+class Numbers {
+  readonly #spare: string[] = [];
+
+  /** Up to `count` that were left over. */
+  take(count: number): string[] {
+    return this.#spare.splice(0, count);
+  }
+
+  giveBack(unused: readonly string[]): void {
+    this.#spare.push(...unused);
+  }
 }
-type Numbers = ReturnType<typeof createNumbers>;
 
 async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admitOne: Admit, numbers: Numbers): Promise<Receipt[]> {
   const prepared = signals.map((signal) => ({
@@ -85,8 +109,7 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
   }));
   const keys = [...new Set(prepared.map(({ key }) => key))].toSorted();
   await lockKeys(client, keys);
-  const memory = await recall(client, prepared, keys);
-  const spare = await numbers.reserve(prepared.filter(({ signal }) => laneOf(signal) !== null).length, client);
+  const { memory, spare } = await recall(client, prepared, keys, numbers);
   const newNumber = (): string => {
     const number = spare.shift();
     if (number === undefined) throw new RangeError('more alarms were opened than signals can open');
@@ -98,47 +121,59 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
     return admission;
   });
   numbers.giveBack(spare);
-  const now = Math.max(...signals.map(({ receivedAt }) => receivedAt));
-  await writeAlarms(client, memory.changed(), now);
-  await keepSignals(client, prepared, admissions);
+  await write(client, prepared, admissions, memory.changed());
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }
 
 async function lockKeys(client: pg.ClientBase, keys: readonly string[]): Promise<void> {
-  const locked = await client.query({ name: 'lock-joining', text: LOCK_KEYS, values: [keys] });
-  if (locked.rows.length === keys.length) return;
-  await client.query(MAKE_KEYS, [keys]);
-  await client.query({ name: 'lock-joining', text: LOCK_KEYS, values: [keys] });
+  const query = { name: 'make-and-lock-joining', text: MAKE_AND_LOCK_KEYS, values: [keys] };
+  const { rows } = await client.query<{ held: number }>(query);
+  if (rows[0]?.held !== keys.length) await client.query({ name: 'lock-joining', text: LOCK_KEYS, values: [keys] });
 }
 
-async function recall(client: pg.ClientBase, prepared: readonly Prepared[], keys: readonly string[]): Promise<Memory> {
-  const earlier = await recallSignals(client, prepared);
-  const toldOf = earlier.flatMap(({ alarm }) => (alarm === null ? [] : [alarm]));
-  const found = await client.query<AlarmRow>({ name: 'alarms-of-keys', text: ALARMS, values: [keys, toldOf] });
-  const earliest = Math.min(...prepared.map(({ signal }) => signal.receivedAt)) - SOON_AFTER_CLOSED_MS;
-  const closedRows = prepared.some(({ signal }) => signal.meaning.role === 'need')
-    ? (await client.query<ClosedRow>({ name: 'last-closed', text: LAST_CLOSED, values: [keys, toIso(earliest)] })).rows
-    : [];
-  return remember(earlier, found.rows, closedRows);
+interface Recalled {
+  readonly earlier: EarlierSignal[] | null;
+  readonly alarms: AlarmRow[] | null;
 }
 
-async function recallSignals(client: pg.ClientBase, prepared: readonly Prepared[]): Promise<EarlierSignal[]> {
+async function recall(
+  client: pg.ClientBase,
+  prepared: readonly Prepared[],
+  keys: readonly string[],
+  numbers: Numbers,
+): Promise<{ readonly memory: Memory; readonly spare: string[] }> {
   const withId = prepared.filter(({ signal }) => signal.messageId !== null);
   const without = prepared.filter(({ signal }) => signal.messageId === null);
-  const rows: EarlierSignal[] = [];
-  if (withId.length > 0) {
-    const values = [withId.map(({ signal }) => signal.source), withId.map(({ signal }) => signal.messageId)];
-    rows.push(...(await client.query<EarlierSignal>({ name: 'earlier', text: EARLIER, values })).rows);
-  }
-  if (without.length > 0) {
-    const since = Math.min(...without.map(({ signal }) => signal.receivedAt)) - DUPLICATE_WINDOW_WITHOUT_ID_MS;
-    const values = [without.map(({ signal }) => signal.source), without.map(({ digest }) => digest), toIso(since)];
-    rows.push(...(await client.query<EarlierSignal>({ name: 'earlier-bytes', text: EARLIER_BYTES, values })).rows);
-  }
-  return rows;
+  const earliest = Math.min(...prepared.map(({ signal }) => signal.receivedAt));
+  const values = [
+    withId.map(({ signal }) => signal.source),
+    withId.map(({ signal }) => signal.messageId),
+    without.map(({ signal }) => signal.source),
+    without.map(({ digest }) => digest),
+    toIso(earliest - DUPLICATE_WINDOW_WITHOUT_ID_MS),
+    keys,
+  ];
+  const recalled = await client.query<Recalled>({ name: 'recall', text: RECALL, values });
+  const { earlier, alarms } = recalled.rows[0] ?? { earlier: null, alarms: null };
+  const openings = prepared.filter(({ signal }) => laneOf(signal) !== null).length;
+  if (openings === 0) return { memory: remember(earlier ?? [], alarms ?? [], []), spare: [] };
+  const spare = numbers.take(openings);
+  const text = BEFORE_OPENING;
+  const before = await client.query<{ closed: ClosedRow[] | null; numbers: string[] }>({
+    name: 'before-opening',
+    text,
+    values: [keys, toIso(earliest - SOON_AFTER_CLOSED_MS), openings - spare.length],
+  });
+  const [found] = before.rows;
+  return { memory: remember(earlier ?? [], alarms ?? [], found?.closed ?? []), spare: [...spare, ...(found?.numbers ?? [])] };
 }
 
-async function keepSignals(client: pg.ClientBase, prepared: readonly Prepared[], admissions: readonly Admission[]): Promise<void> {
+async function write(
+  client: pg.ClientBase,
+  prepared: readonly Prepared[],
+  admissions: readonly Admission[],
+  changed: readonly ChangedAlarm[],
+): Promise<void> {
   const rows = prepared.map(({ signal }, index) => {
     const admission = admissions[index];
     return {
@@ -157,6 +192,9 @@ async function keepSignals(client: pg.ClientBase, prepared: readonly Prepared[],
       alarm: admission?.alarm ?? null,
     };
   });
-  const values = [JSON.stringify(rows), prepared.map(({ digest }) => digest), prepared.map(({ signal }) => Buffer.from(signal.raw))];
+  const now = Math.max(...prepared.map(({ signal }) => signal.receivedAt));
+  const digests = prepared.map(({ digest }) => digest);
+  const raws = prepared.map(({ signal }) => Buffer.from(signal.raw));
+  const values = [...alarmValues(changed, now), JSON.stringify(rows), digests, raws];
   await client.query({ name: 'keep-signals', text: KEEP, values });
 }

@@ -175,7 +175,7 @@ await t.test('an alarm is acknowledged only after it was kept', async (t) => {
   t.equal(device.got, CONNACK_OK + puback(7));
 });
 
-await t.test('messages of one chunk are kept one at a time and acknowledged in their order', async (t) => {
+await t.test('messages of one chunk are handed over in their order, together, and acknowledged in their order', async (t) => {
   let running = 0;
   let most = 0;
   let done = 0;
@@ -184,7 +184,7 @@ await t.test('messages of one chunk are kept one at a time and acknowledged in t
     answer: async (message): Promise<Verdict> => {
       most = Math.max(most, ++running);
       inBroker = Math.max(inBroker, broker.counters().published - done);
-      // The first takes longest: without a chain the acknowledgements come out reversed.
+      // The first takes longest: if each were answered when it is kept, the acknowledgements came out reversed.
       const turns = 50 - Number(message.body.read ? message.body.id : 0);
       for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
       running--;
@@ -203,7 +203,7 @@ await t.test('messages of one chunk are kept one at a time and acknowledged in t
     messages.map(({ body }) => (body.read ? body.id : null)),
     ids.map(String),
   );
-  t.equal(most, 1);
+  t.equal(most, MQTT_LIMITS.inFlightPerConnection, 'they need not wait for one another');
   t.equal(inBroker, MQTT_LIMITS.inFlightPerConnection, 'no more than 20 of them were in the broker');
 });
 
@@ -220,9 +220,10 @@ await t.test('a device that floods is slowed down by its socket; the others go o
   for (let id = 1; id <= count; id++) device.send(publishPacket(own('alarm'), payload, { id }));
   const other = dial(broker).send(connectPacket({ user: B.serial }), publishPacket(own('alarm', B), '{"id":"b","type":"fall"}'));
   await other.until(({ got }) => got === CONNACK_OK + puback(1));
-  await until(() => waiting.length === 1);
+  const most = MQTT_LIMITS.inFlightPerConnection;
+  await until(() => waiting.length > 1);
   t.ok(device.socket.writableLength > 1_000_000, 'the rest waits at the device');
-  t.equal(messages.filter((message) => message.device === A.serial).length, 1);
+  t.ok(messages.filter((message) => message.device === A.serial).length <= most);
   open = true;
   for (const go of waiting) go();
   await device.until(({ got }) => got.length === 8 + count * 8);

@@ -7,6 +7,7 @@ import type { Signal } from '../../src/alarms/signal.ts';
 import { fold } from '../../src/alarms/fold.ts';
 import { type Alarm, deadlineOf } from '../../src/alarms/alarm.ts';
 import { MovableClock, minutes } from '../../src/base/clock.ts';
+import { CentreError } from '../../src/base/errors.ts';
 import { receiptId, systemRandom } from '../../src/base/ids.ts';
 import { createKeeper } from '../../src/intake/keep.ts';
 import { createAlarmStore } from '../../src/store/alarm-store.ts';
@@ -14,7 +15,7 @@ import { migrate } from '../../src/store/migrate.ts';
 import { openPostgres } from '../../src/store/postgres.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
 import { DISPATCH, KARI, LEDER, NATT, OLA, ladderFor, signal } from '../support/alarms.ts';
-import { SILENT, startStores } from '../support/stores.ts';
+import { SILENT, startStores, until } from '../support/stores.ts';
 
 const stores = await startStores();
 const { postgres } = stores;
@@ -105,6 +106,58 @@ await t.test('a duplicate of a signal whose alarm was closed is acknowledged and
   t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
   const [second] = await rows('select fold from alarm where closed_at is null');
   t.match(second?.['fold'], { follows: number });
+});
+
+await t.test('a message that waits for an alarm which is just being closed finds it closed', async (t) => {
+  for (const what of ['duplicate', 'another'] as const) {
+    await stores.empty();
+    const one = fresh('h1');
+    const { alarm: number } = await keeper.keep(one);
+    const desktop = await postgres.pool.connect();
+    await desktop.query('begin');
+    await desktop.query('select 1 from alarm for update');
+    const kept = keeper.keep(what === 'duplicate' ? again(one) : fresh('h1'));
+    await until('it waits', async () => (await rows(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0);
+    await desktop.query(`update alarm set closed_at = $1, fold = jsonb_set(fold, '{closed}', $2)`, [
+      new Date(clock.now()),
+      JSON.stringify({ at: clock.now(), by: KARI, outcome: 'helped-by-voice' }),
+    ]);
+    await desktop.query('commit');
+    desktop.release();
+    const { verdict, alarm } = await kept;
+    if (what === 'duplicate') t.same({ verdict, alarm }, { verdict: 'duplicate', alarm: number });
+    else {
+      t.equal(verdict, 'opened');
+      t.match(await rows('select fold from alarm where closed_at is null'), [{ fold: { follows: number } }], 'and says so');
+    }
+  }
+});
+
+await t.test('behind a signal that was not kept, what its device sent after it is not kept either', async (t) => {
+  const failures: (() => void)[] = [];
+  const kept: string[] = [];
+  const failing = createKeeper({
+    store: {
+      keep: async (signals) => {
+        if (failures.length < 3) {
+          await new Promise<void>((resolve) => failures.push(resolve));
+          throw new CentreError('store-away', 'away');
+        }
+        kept.push(...signals.map(({ source }) => source));
+        return signals.map(() => ({ verdict: 'kept', alarm: null }) as const);
+      },
+    },
+    ladderFor,
+    keyOf: joiningKey,
+    log: SILENT,
+  });
+  // Three lanes under way; behind them the same device's next message, and one of another device in the same home.
+  const first = ['h1', 'h2', 'h3'].map((home) => failing.keep(fresh(home)));
+  const [behind, beside] = [failing.keep(fresh('h1')), failing.keep(fresh('h1', { source: 'mqtt:other' }))];
+  for (const fail of failures) fail();
+  for (const one of [...first, behind]) await t.rejects(one, { code: 'store-away' });
+  t.match(await beside, { verdict: 'kept' });
+  t.same(kept, ['mqtt:other']);
 });
 
 await t.test('three hundred signals of three homes at once on three keepers: three alarms, none lost', async (t) => {

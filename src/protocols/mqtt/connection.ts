@@ -1,4 +1,4 @@
-/** One device's connection: hands its messages over one at a time, in their order, and remembers who it is and what it reads. */
+/** One device's connection: hands its messages over and answers them in their order, and remembers who it is and what it reads. */
 import type { Client } from 'aedes';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
@@ -7,7 +7,10 @@ import type { PacketGate, Published } from './packet-gate.ts';
 import { decodePayload } from './payload.ts';
 import { type DeviceAddress, placeOf } from './topic.ts';
 
-/** Takes a message; `kept`: it is durable, or nothing that must be. A throw counts as not kept. */
+/**
+ * Takes a message; `kept`: it is durable, or nothing that must be. A throw counts as not kept. It is called again before it has
+ * answered, and keeps the messages of one device in the order of the calls.
+ */
 export type Accept = (message: MqttMessage) => Promise<'kept' | 'not-kept'>;
 
 export interface Will {
@@ -67,16 +70,17 @@ export function messageOf(device: DeviceAddress, published: Published, will: boo
 }
 
 /**
- * Puts a message behind those that came before it on the same connection, so that a restore never overtakes its alarm
- * and acknowledgements go out in the order of the messages.
- * @returns `kept`, or `not-kept` also for all that follow one that was not
+ * Hands a message over at once, behind those that came before it on the same connection, and holds its verdict until theirs
+ * are known. So what a device sends in one go shares a commit, `accept` keeps their order (a restore never overtakes its
+ * alarm), and acknowledgements go out in the order of the messages.
+ * @returns `kept`, or `not-kept` also for all that follow one that was not: the device sends them again, in their order
  */
 export function inOrder(connection: Connection, message: MqttMessage, accept: Accept, log: Log): Promise<'kept' | 'not-kept'> {
+  const attempted = connection.failed ? Promise.resolve('not-kept' as const) : attempt(message, accept, log);
   const verdict = connection.chain.then(async () => {
-    if (connection.failed) return 'not-kept';
-    const kept = await attempt(message, accept, log);
+    const kept = await attempted;
     if (kept === 'not-kept') connection.failed = true;
-    return kept;
+    return connection.failed ? 'not-kept' : kept;
   });
   connection.chain = verdict.then(() => undefined);
   return verdict;
