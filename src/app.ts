@@ -13,6 +13,7 @@ import { startIntake } from './app/intake.ts';
 import { gauge } from './app/measures.ts';
 import { type Stores, openStores } from './app/stores.ts';
 import { type Clock, RunningClock } from './base/clock.ts';
+import { CentreError } from './base/errors.ts';
 import { type Random, systemRandom } from './base/ids.ts';
 import type { Log } from './base/log.ts';
 import type { Settings } from './base/settings.ts';
@@ -73,6 +74,11 @@ export async function startCentre(options: CentreOptions): Promise<RunningCentre
 
 async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningCentre> {
   const { settings, roles, demo, log, clock = new RunningClock(), random = systemRandom, notifier = null } = options;
+  if (roles.includes('escalation') && !roles.includes('console') && settings.PUBLIC_URL === undefined) {
+    const message =
+      'PUBLIC_URL must be given to a process with the role escalation and without console: messages to responders link to it.';
+    throw new CentreError('settings-invalid', message);
+  }
   const began = clock.monotonic();
   const configuration = readConfiguration(settings.CONFIG_DIR);
   const dataDir = await openDataDir(settings.DATA_DIR);

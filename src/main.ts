@@ -5,9 +5,12 @@ import { runAdminCommand } from './app/admin.ts';
 import { type Invocation, readCommandLine } from './app/command-line.ts';
 import { readConfiguration } from './app/configuration.ts';
 import { checkDemoAddress, greeting, startDemoDevices, startDemoGateway } from './app/demo.ts';
+import { RunningClock } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { createLog } from './base/log.ts';
 import { type Settings, readSettings } from './base/settings.ts';
+
+const STOP_WITHIN_MS = 9500;
 
 type CentreInvocation = Extract<Invocation, { run: 'centre' }>;
 
@@ -54,6 +57,11 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
     if (invocation.demo) process.stdout.write(greeting(centre.ready.http ?? '', settings.SMS_GATEWAY_URL));
     await toldToStop;
   } finally {
+    // interfaces.md: under ten seconds, whatever hangs; the stores' own children die with us.
+    new RunningClock().after(STOP_WITHIN_MS, () => {
+      log.error('stop-cut-short');
+      process.exit(1);
+    });
     stopping ??= stopAll();
     await stopping;
   }

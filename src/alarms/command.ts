@@ -46,8 +46,10 @@ export type RungPlan =
       readonly mode: 'tell' | 'dispatch';
       /** Team or zone as operators know it; what `dispatchedTo` shows. */
       readonly to: string;
-      /** Empty: nobody is on duty there. */
+      /** Empty: nobody is on duty there, or all who are have declined. */
       readonly recipients: readonly Recipient[];
+      /** With no recipients: those on duty were asked before and said no. */
+      readonly allDeclined?: boolean;
       /** How long this rung waits for somebody before the next. */
       readonly waitMs: number;
     }

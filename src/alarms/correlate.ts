@@ -24,7 +24,9 @@ export function laneOf(signal: Signal): { readonly lane: Lane; readonly laneKey:
   if (role === null) return null;
   if (role === 'need') return { lane: 'need', laneKey: '' };
   if (role === 'unreadable') return { lane: 'unreadable', laneKey: signal.source };
-  return { lane: 'technical', laneKey: technicalKey(signal) };
+  const key = technicalKey(signal);
+  // What an unknown sender merely mentions is no fault of which its next message could be the end.
+  return { lane: 'technical', laneKey: signal.meaning.role === 'technical' ? key : `${key}/mentioned` };
 }
 
 /** Each pendant and sensor has a technical alarm of its own: when one is back, the other may still be lost. */
@@ -115,7 +117,8 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
 
   function repeat(alarm: Alarm): Admission {
     const { priority, rule: priorityRule } = retriage(alarm.priority, alarm.lane, signal.meaning);
-    const event: AlarmEvent = { event: 'repeated', ...facts, priority, priorityRule };
+    const outdated = !isQuiet(alarm, facts) && contactOutdated(alarm, now);
+    const event: AlarmEvent = { event: 'repeated', ...facts, priority, priorityRule, ...(outdated ? { outdatesContact: true } : {}) };
     const arms = isQuiet(alarm, facts) ? {} : repeatArms(alarm, now);
     return {
       verdict: 'repeated',
@@ -147,13 +150,19 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
   }
 }
 
-/** A repeat on a claimed alarm must be seen by its owner within its wait; on one that was put aside it wakes the ladder again. */
-function repeatArms(alarm: Alarm, now: Instant): Partial<Record<'repeat-unseen' | 'unclaimed' | 'snoozed', Instant | null>> {
-  if (alarm.claim !== null) {
-    return alarm.waits['repeat-unseen'] === undefined ? { 'repeat-unseen': now + alarm.spans.repeatUnseen } : {};
-  }
-  const putAside = alarm.contact !== null && alarm.response.stage === 'none' && alarm.waits.unclaimed === undefined;
-  return putAside ? { unclaimed: now + alarm.spans.unclaimed, snoozed: null } : {};
+/** A second press during the call is the same need; one that comes later is a new one, to which nobody has spoken yet. */
+const SAME_CALL_MS: Milliseconds = minutes(1);
+
+/** Contact counts for what came before it, and for a while under the claim of the one who had it (design § 1.5). */
+function contactOutdated({ contact, claim }: Alarm, now: Instant): boolean {
+  if (contact === null) return false;
+  return claim?.by !== contact.by || now - contact.at > SAME_CALL_MS;
+}
+
+/** A repeat on a claimed alarm must be seen by its owner within its wait. */
+function repeatArms(alarm: Alarm, now: Instant): Partial<Record<'repeat-unseen', Instant>> {
+  if (alarm.claim === null || alarm.waits['repeat-unseen'] !== undefined) return {};
+  return { 'repeat-unseen': now + alarm.spans.repeatUnseen };
 }
 
 function factsOf(signal: Signal, marks: readonly SignalMark[]): SignalFacts {

@@ -29,7 +29,13 @@ export type AlarmEvent =
       readonly spans: WaitSpans;
       readonly follows: string | null;
     } & SignalFacts)
-  | ({ readonly event: 'repeated'; readonly priority: AlarmPriority; readonly priorityRule: PriorityRule } & SignalFacts)
+  | ({
+      readonly event: 'repeated';
+      readonly priority: AlarmPriority;
+      readonly priorityRule: PriorityRule;
+      /** Somebody had spoken to the person, but before this: it does not count any more. */
+      readonly outdatesContact?: true;
+    } & SignalFacts)
   | ({ readonly event: 'duplicate-received' } & SignalFacts)
   | ({ readonly event: 'restored' } & SignalFacts)
   | ({ readonly event: 'cancel-received' } & SignalFacts)
@@ -46,6 +52,7 @@ export type AlarmEvent =
   | { readonly event: 'dispatched'; readonly to: string; readonly rung: string | null; readonly recipients: readonly AskedRecipient[] }
   | { readonly event: 'told'; readonly to: string; readonly rung: string; readonly recipients: readonly AskedRecipient[] }
   | { readonly event: 'nobody-on-duty'; readonly to: string; readonly rung: string }
+  | { readonly event: 'all-declined'; readonly to: string; readonly rung: string }
   | { readonly event: 'ladder-exhausted'; readonly round: number }
   | { readonly event: 'ladder-restarted'; readonly round: number }
   | { readonly event: 'ask-sent'; readonly ask: string; readonly account: string; readonly channel: Channel }
@@ -80,6 +87,7 @@ export const EVENT_NAMES = [
   'dispatched',
   'told',
   'nobody-on-duty',
+  'all-declined',
   'ladder-exhausted',
   'ladder-restarted',
   'ask-sent',

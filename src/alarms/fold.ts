@@ -101,6 +101,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
         ...renewed(alarm, event),
         ...(event.priorityRule === 'more-serious-kind' ? { kind: event.kind, trigger: event.trigger } : {}),
         priority: event.priority,
+        contact: event.outdatesContact === true ? null : alarm.contact,
         signalCount: alarm.signalCount + 1,
         lastSignalAt: at,
         lastSignalVersion: version,
@@ -111,7 +112,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
     case 'duplicate-received':
       return { ...alarm, duplicateCount: alarm.duplicateCount + 1 };
     case 'restored':
-      return { ...alarm, restoredAt: at };
+      return event.kind === alarm.kind && event.trigger === alarm.trigger ? { ...alarm, restoredAt: at } : alarm;
     case 'cancel-received':
       return { ...alarm, cancelledAt: at };
     case 'claimed':
@@ -134,7 +135,11 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
       return { ...alarm, contact: { by, at, how: 'override' }, attention: calm(alarm) };
     case 'withdrawn':
       return event.what === 'contact'
-        ? { ...alarm, contact: null }
+        ? {
+            ...alarm,
+            contact: null,
+            attention: underWay(alarm) ? alarm.attention : { ...alarm.attention, sounds: alarm.claim === null ? 'everyone' : 'owner' },
+          }
         : { ...alarm, response: { ...alarm.response, stage: 'responding', at } };
     case 'dispatched':
       return { ...withAsked(alarm, event), ladder: climbed(alarm.ladder, event.rung), response: dispatchedTo(alarm, event.to, at) };
@@ -142,6 +147,8 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
       return { ...withAsked(alarm, event), ladder: climbed(alarm.ladder, event.rung) };
     case 'nobody-on-duty':
       return { ...alarm, ladder: climbed(alarm.ladder, event.rung, true) };
+    case 'all-declined':
+      return { ...alarm, ladder: climbed(alarm.ladder, event.rung) };
     case 'ladder-exhausted':
       return { ...alarm, ladder: { ...alarm.ladder, exhausted: true } };
     case 'ladder-restarted':
@@ -163,7 +170,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
         declined: [...alarm.declined.filter((account) => account !== by), by],
       };
     case 'arrived':
-      return { ...alarm, response: { ...alarm.response, stage: 'on-site', at }, attention: { ...alarm.attention, warned: false } };
+      return { ...alarm, response: { ...alarm.response, stage: 'on-site', by, at }, attention: { ...alarm.attention, warned: false } };
     case 'reported':
       return {
         ...alarm,

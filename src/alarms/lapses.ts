@@ -27,7 +27,7 @@ export function ruleOfTheClock(
   ask: (recipients: readonly Recipient[]) => AskedRecipient[],
 ): Ruling | null {
   const current = deadlineOf(alarm);
-  if (current === null || current.at !== armed.at || current.what !== armed.what || current.at > now) return null;
+  if (current === null || Math.trunc(current.at) !== Math.trunc(armed.at) || current.what !== armed.what || current.at > now) return null;
   const { what } = armed;
   const passed: AlarmEvent = { event: 'deadline-passed', what };
   switch (what) {
@@ -72,7 +72,8 @@ function climb(
   }
   const { rung, to } = plan;
   if (plan.recipients.length === 0) {
-    return { events: [passed, { event: 'nobody-on-duty', to, rung }], arms: { [what]: now + NOBODY_WAIT_MS } };
+    const nobody: AlarmEvent = { event: plan.allDeclined === true ? 'all-declined' : 'nobody-on-duty', to, rung };
+    return { events: [passed, nobody], arms: { [what]: now + NOBODY_WAIT_MS } };
   }
   const recipients = ask(plan.recipients);
   if (plan.mode === 'tell') {

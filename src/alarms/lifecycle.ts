@@ -99,6 +99,8 @@ function judge(alarm: Alarm, command: AlarmCommand, context: CommandContext, now
     case 'release':
       return alarm.claim === null ? refuse('not-claimed') : rule([{ event: 'released' }]);
     case 'see':
+      // Nobody may silence for all what nobody has taken.
+      if (alarm.claim === null && alarm.response.stage === 'none' && alarm.contact === null) return refuse('not-claimed');
       return rule([{ event: 'seen' }], { 'repeat-unseen': null });
     case 'confirm-contact':
       return rule([{ event: 'contact-confirmed', how: command.how }], HEARD);
@@ -115,6 +117,8 @@ function judge(alarm: Alarm, command: AlarmCommand, context: CommandContext, now
         'not-accepted': now + command.waitMs,
         'ladder-restart': null,
         'repeat-unseen': null,
+        // More help for one who is on the way: when nobody is there after that wait, the operator is warned.
+        'not-arrived': now + command.waitMs,
       });
     }
     case 'accept':
@@ -122,8 +126,7 @@ function judge(alarm: Alarm, command: AlarmCommand, context: CommandContext, now
     case 'decline':
       return decline(alarm, me, command.reason, now);
     case 'arrive':
-      if (alarm.response.by === me && alarm.response.stage === 'on-site') return refuse('already-on-site');
-      return notResponder(alarm, me) ?? rule([{ event: 'arrived' }]);
+      return arrive(alarm, me);
     case 'report':
       if (alarm.response.by === me && alarm.response.stage !== 'on-site') return refuse('not-on-site');
       return notResponder(alarm, me) ?? rule([{ event: 'reported', outcome: command.outcome, text: command.text }], HEARD);
@@ -161,9 +164,19 @@ function accept(alarm: Alarm, me: string, etaMinutes: number | null, now: Instan
   const { stage, by } = alarm.response;
   if (by !== null && by !== me) return refuse('accepted-by-another', by);
   if (stage === 'responding' || stage === 'on-site') return refuse('already-accepted', me);
-  if (!alarm.asked.includes(me) && !alarm.declined.includes(me)) return refuse('not-asked');
+  if (!alarm.asked.includes(me)) return refuse('not-asked');
   const eta = etaMinutes === null ? alarm.spans.defaultEta : minutes(etaMinutes);
-  return rule([{ event: 'accepted', etaAt: now + eta, etaGiven: etaMinutes !== null }], { 'not-arrived': now + ETA_SLACK * eta });
+  return rule([{ event: 'accepted', etaAt: Math.round(now + eta), etaGiven: etaMinutes !== null }], {
+    'not-arrived': now + ETA_SLACK * eta,
+  });
+}
+
+/** Whoever of those asked is there first has the case: the one who accepted may be stuck, and more help was sent. */
+function arrive(alarm: Alarm, me: string): Verdict {
+  const { stage, by } = alarm.response;
+  if (stage === 'on-site') return by === me ? refuse('already-on-site') : refuse('accepted-by-another', by ?? undefined);
+  const helps = stage === 'responding' && alarm.asked.includes(me) && !alarm.told.includes(me);
+  return helps ? rule([{ event: 'arrived' }]) : (notResponder(alarm, me) ?? rule([{ event: 'arrived' }]));
 }
 
 /** One who accepted may still have to give up (a breakdown on the way): then the next rung is asked at once. */
@@ -173,7 +186,8 @@ function decline(alarm: Alarm, me: string, reason: string, now: Instant): Verdic
   if (mine && alarm.response.stage === 'on-site') return refuse('already-on-site');
   const left = alarm.asked.filter((account) => account !== me && !alarm.told.includes(account));
   const nobodyLeft = mine || (alarm.response.stage === 'dispatched' && left.length === 0);
-  return rule([{ event: 'declined', reason }], nobodyLeft ? { 'not-accepted': now } : {});
+  const next: Wait = alarm.ladder.exhausted ? 'ladder-restart' : 'not-accepted';
+  return rule([{ event: 'declined', reason }], nobodyLeft ? { [next]: now } : {});
 }
 
 function notResponder(alarm: Alarm, me: string): Refusal | null {

@@ -81,5 +81,10 @@ export function rearm(
   const isArmed = (what: Wait): boolean => (arms[what] === undefined ? after.waits[what] !== undefined : arms[what] !== null);
   const [usual] = allowed;
   if (!allowed.some(isArmed)) arms[usual] = now + spanOf(after, usual);
+  // Rows keep whole milliseconds: a deadline with a fraction would never equal its row.
+  for (const what of WAITS) {
+    const at = arms[what];
+    if (at !== undefined && at !== null) arms[what] = Math.round(at);
+  }
   return arms;
 }

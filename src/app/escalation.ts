@@ -5,6 +5,7 @@ import { type Clock, RunningClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
 import { startLeaseSweep } from '../console/claim-keeper.ts';
+import type { HealthCheck } from '../console/health-routes.ts';
 import type { DeliveryReports, Notifier } from '../escalation/ask.ts';
 import { type Asks, startAsks } from '../escalation/asks.ts';
 import type { Duty } from '../escalation/duty.ts';
@@ -32,6 +33,7 @@ export interface EscalationParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: Registry;
+  readonly checks: HealthCheck[];
   readonly cleanUp: CleanUp;
   /** Known only once the console listens; asks are sent after that. */
   readonly publicUrl: () => string;
@@ -39,12 +41,14 @@ export interface EscalationParts {
   readonly notifier: Notifier | null;
 }
 
+/** The sweep looks every 250 ms; this long without a look means that it hangs. */
+const SWEEP_SILENT_MS = 6000;
 /** The sender that stands on the phone: at most eleven letters (GSM 03.38). */
 const SMS_SENDER = 'Responssent';
 
 /** @returns the asks, to be told of each commit and of what a gateway reports */
 export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 'report'> {
-  const { settings, configuration, stores, desk, duty, clock, log, registry, cleanUp, publicUrl } = parts;
+  const { settings, configuration, stores, desk, duty, clock, log, registry, cleanUp, checks, publicUrl } = parts;
   const { postgres, redis, redisUrl } = stores;
   const { escalation } = configuration;
   const late = lateness(registry);
@@ -79,6 +83,11 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 're
     observe: (lateMs) => late.deadlines.observe(lateMs / 1000),
   });
   cleanUp.add('sweep', () => sweep.stop());
+  checks.push({
+    name: 'sweep',
+    needed: true,
+    check: () => Promise.resolve(clock.now() - sweep.stats().lookedAt < SWEEP_SILENT_MS ? null : 'No deadline has been looked for lately.'),
+  });
 
   const leases = startLeaseSweep({ desk, leases: createClaimLeases(postgres), clock, log });
   cleanUp.add('claim-leases', () => leases.stop());

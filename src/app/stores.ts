@@ -31,6 +31,8 @@ export interface StoreParts {
 /** A database that is just being started by somebody else gets this long. */
 const DATABASE_PATIENCE_MS = 10_000;
 const REDIS_PATIENCE_MS = 1000;
+/** A private server first ends its sessions and writes a checkpoint, and is killed only if that takes too long. */
+const STORE_PATIENCE_MS = 8000;
 
 /** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
 export async function openStores(parts: StoreParts): Promise<Stores> {
@@ -61,14 +63,14 @@ export async function openDatabase({ settings, dataDir, clock, log, cleanUp }: S
 
 async function privateDatabase(dataDir: string, log: Log, cleanUp: CleanUp): Promise<string> {
   const server = await startPrivatePostgres({ dataDir, log, clock: new RunningClock() });
-  cleanUp.add('postgres', () => server.stop());
+  cleanUp.add('postgres', () => server.stop(), STORE_PATIENCE_MS);
   return server.url;
 }
 
 async function redisUrlOf({ settings, dataDir, log, cleanUp }: StoreParts): Promise<string> {
   if (settings.REDIS_URL !== undefined) return settings.REDIS_URL;
   const server = await startPrivateRedis({ dataDir, log, clock: new RunningClock() });
-  cleanUp.add('redis', () => server.stop());
+  cleanUp.add('redis', () => server.stop(), STORE_PATIENCE_MS);
   return server.url;
 }
 

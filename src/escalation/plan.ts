@@ -49,7 +49,9 @@ export function planRung(escalation: Escalation, alarm: Planned, roll: DutyRoll)
   const recipients = recipientsIn(teams, municipality, channels, roll, passedOver);
   const asked = teams.filter(({ id }) => recipients.some(({ team }) => team === id));
   const to = (asked.length > 0 ? asked : teams).map(({ id }) => id).join(', ');
-  return { step: 'rung', rung: rung.name, mode: rung.mode, to, recipients, waitMs: rung.wait };
+  // Why nobody is asked decides what the timeline says: that all have said no is not that nobody is there.
+  const allDeclined = recipients.length === 0 && recipientsIn(teams, municipality, channels, roll).length > 0;
+  return { step: 'rung', rung: rung.name, mode: rung.mode, to, recipients, waitMs: rung.wait, ...(allDeclined ? { allDeclined } : {}) };
 }
 
 /** Each person of the teams who is on duty, once, for the first team that they are there for. */

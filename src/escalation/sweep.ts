@@ -40,8 +40,8 @@ export interface SweepParts {
 export interface Sweep {
   /** Something may be due: look now instead of at the next turn. */
   poke(): void;
-  /** Deadlines acted on, tries that failed, and alarms that are being left alone for a moment after failing. */
-  stats(): { readonly passed: number; readonly failures: number; readonly setAside: number };
+  /** Deadlines acted on, tries that failed, alarms that are being left alone for a moment after failing, and the last look. */
+  stats(): { readonly passed: number; readonly failures: number; readonly setAside: number; readonly lookedAt: Instant };
   /** Ends after what is in hand. */
   stop(): Promise<void>;
 }
@@ -80,7 +80,7 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
   poke();
   return {
     poke,
-    stats: () => ({ passed, failures, setAside: aside.size }),
+    stats: () => ({ passed, failures, setAside: aside.size, lookedAt }),
     async stop() {
       stopped = true;
       turn.cancel();

@@ -4,8 +4,9 @@ import type { Alarm } from '../alarms/alarm.ts';
 import type { AlarmStore, Change, Found, IdempotencyKey } from '../alarms/desk.ts';
 import type { EventName } from '../alarms/event.ts';
 import type { AlarmView } from '../alarms/view.ts';
-import { type Instant, toIso } from '../base/clock.ts';
+import { toIso } from '../base/clock.ts';
 import { writeAlarms } from './alarm-rows.ts';
+import { changeAsks } from './ask-effects.ts';
 import type { Postgres } from './postgres.ts';
 import { inTransaction } from './transaction.ts';
 
@@ -57,7 +58,7 @@ async function changeOne(
   const now = change.entries.at(-1)?.at ?? change.alarm.openedAt;
   await writeAlarms(client, [{ ...change, joiningKey: row.joining_key, laneKey: row.lane_key }], now);
   await keepLease(client, change);
-  await withdrawAsks(client, change, now);
+  await changeAsks(client, change, now);
   if (change.remember !== null) {
     const { account, key: name, answer } = change.remember;
     const text = 'insert into command_key (account, key, alarm, answer, at) values ($1, $2, $3, $4, $5)';
@@ -76,16 +77,4 @@ async function keepLease(client: pg.ClientBase, { alarm, entries, leaseUntil }: 
   }
   if (happened('released', 'claim-interrupted', 'snoozed', 'closed'))
     await client.query('delete from claim_lease where alarm = $1', [alarm.number]);
-}
-
-/** Nobody is asked about what somebody else has taken: asks that were not sent yet are withdrawn with the event that ends them. */
-async function withdrawAsks(client: pg.ClientBase, { alarm, entries }: Change, now: Instant): Promise<void> {
-  const happened = new Set(entries.map(({ event }) => event.event));
-  const forAll = happened.has('accepted') || happened.has('closed') || (happened.has('claimed') && alarm.response.stage === 'none');
-  const text = `update ask set state = 'withdrawn', recorded_at = $2 where alarm = $1 and state = 'pending'`;
-  if (forAll) await client.query(text, [alarm.number, toIso(now)]);
-  for (const { event, actor } of entries) {
-    if (event.event !== 'declined' || actor.type !== 'person') continue;
-    await client.query(`${text} and account = $3`, [alarm.number, toIso(now), actor.account]);
-  }
 }

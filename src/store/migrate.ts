@@ -13,19 +13,22 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
 /** Any number that nothing else in the database uses: ASCII "migr". */
 const LOCK = 0x6d696772;
 
+/** The driver's own limit on an answer, which is short for everything else. */
+const PATIENTLY = { query_timeout: 3_600_000 };
+
 /** Runs what has not been run, one transaction each, under an advisory lock that a second start waits for. */
 export async function migrate(pool: pg.Pool, log: Log): Promise<void> {
   const client = await pool.connect();
   try {
     // Waiting for another start, or building an index over a large archive, may take longer than a query of the centre.
     await client.query('set statement_timeout = 0; set lock_timeout = 0');
-    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query({ ...PATIENTLY, text: 'select pg_advisory_lock($1)', values: [LOCK] });
     await client.query('create table if not exists migration (name text primary key, at timestamptz not null default now())');
     const done = await client.query<{ name: string }>('select name from migration');
     const names = new Set(done.rows.map((row) => row.name));
     for (const { name, sql } of MIGRATIONS) {
       if (names.has(name)) continue;
-      await client.query(`begin; ${sql}; insert into migration (name) values ('${name}'); commit`);
+      await client.query({ ...PATIENTLY, text: `begin; ${sql}; insert into migration (name) values ('${name}'); commit` });
       log.info('migration-run', { component: name });
     }
     await client.query('select pg_advisory_unlock($1)', [LOCK]);

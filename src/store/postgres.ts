@@ -8,6 +8,9 @@ import type { Database } from './schema.ts';
 /** A stopped process must not hold the others (design § 2, One lock per alarm). */
 const TIMEOUTS = '-c lock_timeout=1000 -c statement_timeout=3000 -c idle_in_transaction_session_timeout=2000';
 
+/** Longer than any statement may take: an answer that has not come by then will not come on this connection. */
+const QUERY_TIMEOUT_MS = 4000;
+
 /** Dates without a time (a resident's birthday) stay text: as instants they would move with the time zone. */
 const DATE_OID = 1082;
 pg.types.setTypeParser(DATE_OID, (text) => text);
@@ -25,6 +28,8 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
     max: size,
     options: TIMEOUTS,
     connectionTimeoutMillis: 2000,
+    // `statement_timeout` is the server's: of a server whose host is gone nobody hears it.
+    query_timeout: QUERY_TIMEOUT_MS,
     // Connections that PostgreSQL's end dropped without a word are found by the query that follows, not by a timer.
     idleTimeoutMillis: 30_000,
     keepAlive: true,
@@ -47,7 +52,7 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
 }
 
 /** SQLSTATE classes and driver codes of a store that is away, starting, stopping, full or out of connections. */
-const AWAY = /^(08|53|57P|58|25006$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
+const AWAY = /^(08|53|57P|58|25006$|25P0[2-4]$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
 /** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a row that somebody else made first. */
 const CONFLICT = /^(40|55P03$|57014$|23505$)/;
 
@@ -64,6 +69,8 @@ export function storeFault(error: unknown): 'away' | 'conflict' | 'refused' {
 function isConnectionLoss(error: unknown): boolean {
   return (
     error instanceof Error &&
-    /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(error.message)
+    /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
+      error.message,
+    )
   );
 }

@@ -73,8 +73,9 @@ function retryDelay(times: number, random: Random): number {
   return Math.round(longest * (1 - (random(1)[0] ?? 0) / 512));
 }
 
+/** One that was waiting to connect again never tells that it has ended: its timer is cancelled, and that is all. */
 async function ended(connection: Redis): Promise<void> {
-  if (connection.status === 'end') return;
+  if (connection.status === 'end' || connection.status === 'reconnecting') return;
   await new Promise<void>((resolve) => connection.once('end', () => resolve()));
 }
 

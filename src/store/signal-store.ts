@@ -2,12 +2,14 @@
 import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
 import { toIso } from '../base/clock.ts';
+import { CentreError, systemCode } from '../base/errors.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Admit, Receipt, SignalStore } from '../intake/keep.ts';
 import { type ChangedAlarm, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
-import type { Postgres } from './postgres.ts';
+import { changeAsks } from './ask-effects.ts';
+import { type Postgres, storeFault } from './postgres.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
-import { inTransaction } from './transaction.ts';
+import { inTransaction, storeAway } from './transaction.ts';
 
 /**
  * Makes the keys that are not there and locks all, in order: two batches cannot wait for each other in a circle, and the
@@ -80,11 +82,26 @@ export function createSignalStore(postgres: Postgres, committed: () => void): Si
   const numbers = new Numbers();
   return {
     async keep(signals, admitOne) {
-      const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers));
-      committed();
-      return receipts;
+      try {
+        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers));
+        committed();
+        return receipts;
+      } catch (error) {
+        throw isSignalsFault(error) ? error : storeAway(error);
+      }
     },
   };
+}
+
+/**
+ * Only what lies in the signals themselves may make poison of one: data that PostgreSQL refuses (SQLSTATE classes 22, 23, 54)
+ * and our own exceptions. A lock, a time limit, missing rights or a full disk say nothing about the signal.
+ */
+function isSignalsFault(error: unknown): boolean {
+  if (error instanceof CentreError) return false;
+  const code = systemCode(error);
+  if (code !== null && /^[0-9A-Z]{5}$/.test(code)) return /^(22|23|54)/.test(code);
+  return storeFault(error) === 'refused';
 }
 
 /** Alarm numbers are fetched for a whole batch at once; those that a batch did not need serve the next. */
@@ -121,7 +138,10 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
     return admission;
   });
   numbers.giveBack(spare);
-  await write(client, prepared, admissions, memory.changed());
+  const changed = memory.changed();
+  await write(client, prepared, admissions, changed);
+  const now = Math.max(...signals.map(({ receivedAt }) => receivedAt));
+  for (const change of changed) await changeAsks(client, change, now);
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }
 

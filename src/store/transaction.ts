@@ -16,8 +16,9 @@ export async function inTransaction<T>(postgres: Postgres, work: (client: pg.Cli
       return await once(postgres, work);
     } catch (error) {
       const fault = storeFault(error);
-      if (fault === 'away') throw storeAway(error);
-      if (fault === 'refused' || attempt === TRIES) throw error;
+      // Locked for so long that trying again did not help: as good as away. Nothing is wrong with what was to be written.
+      if (fault === 'away' || (fault === 'conflict' && attempt === TRIES)) throw storeAway(error);
+      if (fault === 'refused') throw error;
     }
   }
 }
@@ -38,7 +39,7 @@ async function once<T>({ pool }: Postgres, work: (client: pg.ClientBase) => Prom
     broken = false;
     return result;
   } catch (error) {
-    broken = !(await rolledBack(client));
+    broken = storeFault(error) === 'away' || !(await rolledBack(client));
     throw error;
   } finally {
     client.off('error', ignore);

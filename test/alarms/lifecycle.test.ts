@@ -19,6 +19,8 @@ import {
   SWEEP,
   after,
   openedBy,
+  person,
+  recipient,
   signal,
   take,
   uuid,
@@ -61,7 +63,7 @@ const TABLE: Record<CommandName, readonly [string, string, string, string, strin
   claim: ['claimed', '!taken-by-another', '!taken-by-another', '!taken-by-another', '!taken-by-another', '!already-closed'],
   'take-over': ['claimed', 'claimed', 'dispatched', 'responding', 'on-site', '!already-closed'],
   release: ['!not-claimed', 'waiting', 'dispatched', 'responding', 'on-site', '!already-closed'],
-  see: ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', '!already-closed'],
+  see: ['!not-claimed', 'claimed', 'dispatched', 'responding', 'on-site', '!already-closed'],
   'confirm-contact': ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', '!already-closed'],
   note: ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', 'closed'],
   dispatch: ['dispatched', 'dispatched', 'dispatched', 'responding', 'on-site', '!already-closed'],
@@ -261,14 +263,43 @@ await t.test('a repeat on a claimed alarm sounds for its owner, unseen for every
   t.not(armedAt(seen).what, 'repeat-unseen');
 });
 
-await t.test('a repeat on what was put aside after contact climbs the ladder again', async (t) => {
+await t.test('contact counts for what came before it: a later press must be spoken to again', async (t) => {
   const aside = after(contacted, { command: 'snooze', minutes: 60, reason: 'ringer igjen' });
   t.match(aside, { claim: null });
   t.same(armedAt(aside), { what: 'snoozed', at: START + minutes(60) });
   const repeat = take(signal({}, { receivedAt: START + 1000 }), { open: aside }).decided?.alarm;
   if (repeat === undefined) throw new Error('the repeat joined nothing');
-  t.same(armedAt(repeat), { what: 'unclaimed', at: START + 61_000 });
-  t.equal(repeat.attention.sounds, 'everyone');
+  t.same(armedAt(repeat), { what: 'unclaimed', at: START + 61_000 }, 'the ladder begins again');
+  t.match(repeat, { contact: null, attention: { sounds: 'everyone' } });
+  const duringTheCall = take(signal({}, { receivedAt: START + 60_000 }), { open: contacted }).decided?.alarm;
+  t.match(duringTheCall, { contact: { how: 'voice' } }, 'a second press during the call is the same need');
+  const later = take(signal({}, { receivedAt: START + 60_001 }), { open: contacted }).decided?.alarm;
+  if (later === undefined) throw new Error('the repeat joined nothing');
+  t.equal(later.contact, null);
+  t.ok(later.waits['claim-idle'], 'and the claim must do something again');
+  t.match(order(later, { command: 'close', outcome: 'other', text: '' }, KARI), { refused: 'no-confirmed-contact' });
+});
+
+await t.test('instants are whole milliseconds, so that a row equals its alarm', async (t) => {
+  const accepted = after(dispatched, { command: 'accept', etaMinutes: 10 / 7 }, NATT);
+  t.ok(Number.isInteger(armedAt(accepted).at) && Number.isInteger(accepted.response.etaAt));
+  const snoozed = after(contacted, { command: 'snooze', minutes: 1 / 7, reason: 'x' });
+  t.ok(Number.isInteger(armedAt(snoozed).at));
+});
+
+await t.test('more help for one who is on the way: the operator is warned, and whoever is there first has the case', async (t) => {
+  const helped = after(responding, { ...DISPATCH, recipients: [recipient('sola1')] } as typeof DISPATCH, KARI, START + 1000);
+  t.equal(stateOf(helped), 'responding');
+  t.same(armedAt(helped), { what: 'not-arrived', at: START + 61_000 });
+  const there = after(helped, { command: 'arrive' }, person('sola1', 'responder'), START + 2000);
+  t.match(there.response, { stage: 'on-site', by: 'sola1' });
+  t.match(order(there, { command: 'arrive' }, NATT), { refused: 'accepted-by-another', by: 'sola1' });
+});
+
+await t.test('nobody silences for all what nobody has taken', async (t) => {
+  t.match(order(waiting, { command: 'see' }, KARI), { refused: 'not-claimed' });
+  const unclaimed = after(waiting, { command: 'confirm-contact', how: 'voice' });
+  t.equal(after(unclaimed, { command: 'withdraw', what: 'contact' }).attention.sounds, 'everyone');
 });
 
 await t.test('a technical alarm closes without contact and climbs no ladder', async (t) => {

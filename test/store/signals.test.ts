@@ -259,3 +259,31 @@ await t.test('two processes that start at once both find the schema', async (t) 
   t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
   await migrate(postgres.pool, SILENT);
 });
+
+await t.test('a table that is locked for long poisons nothing: nothing is kept, nothing acknowledged', async (t) => {
+  const holder = await postgres.pool.connect();
+  try {
+    await holder.query('set idle_in_transaction_session_timeout = 0; begin; lock table signal in share mode');
+    await t.rejects(keeper.keep(fresh('h1')), { code: 'store-away' });
+    await holder.query('rollback');
+  } finally {
+    holder.release(true);
+  }
+  t.match(await rows('select count(*)::int from alarm'), [{ count: 0 }]);
+  t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
+});
+
+await t.test('an alarm that is over asks nobody any more, and one that becomes a matter of life asks at once', async (t) => {
+  const technical = { role: 'technical', kind: 'mains-lost', priority: 'technical', trigger: '' } as const;
+  const { alarm: first } = await keeper.keep(fresh('h1', { meaning: technical }));
+  await order(first ?? '', { ...DISPATCH });
+  await keeper.keep(fresh('h1', { meaning: { ...technical, role: 'restore' } }));
+  t.match(await rows(`select distinct state from ask where alarm = ${first}`), [{ state: 'withdrawn' }]);
+
+  const { alarm: second } = await keeper.keep(fresh('h2', { meaning: { role: 'need', kind: 'water', priority: 'care', trigger: '' } }));
+  const later = { account: 'natt', team: 'x', channels: [{ via: 'sms', afterMs: 30_000 }] } as const;
+  await order(second ?? '', { command: 'dispatch', to: 'x', recipients: [later], waitMs: 60_000 });
+  await keeper.keep(fresh('h2'));
+  const [ask] = await rows(`select due_at, priority_rank from ask where alarm = ${second}`);
+  t.same(ask, { due_at: new Date(clock.now()), priority_rank: 0 });
+});

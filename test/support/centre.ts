@@ -81,6 +81,8 @@ export class Scene {
       SIP_PORT: '0',
       DATA_DIR: dataDir,
       CONFIG_DIR: path.join(import.meta.dirname, '../../config'),
+      // Where roles are divided, escalation cannot know where the console is.
+      ...(roles.includes('console') ? {} : { PUBLIC_URL: 'http://centre.example' }),
     });
     const log = createLog('debug', { write: (line) => void this.lines.push(JSON.parse(line) as LogLine) });
     const centre = await startCentre({

@@ -108,7 +108,7 @@ const events: Texts['events'] = {
   opened: (e) =>
     `The alarm came: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}${e.follows === null ? '' : ` Follows alarm ${e.follows}, closed less than an hour before.`}`,
   repeated: (e) =>
-    `Another message of the same need: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}`,
+    `Another message of the same need: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' The contact was about what came before; somebody must speak to the person again.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'The same message came once more. Counted; it makes no new alarm.',
   restored: (e) => `The device says that ${kinds[e.kind].toLowerCase()} is over.`,
   'cancel-received': () => 'The device says cancelled. The alarm stands until a person has had contact.',
@@ -129,6 +129,7 @@ const events: Texts['events'] = {
     `${e.rung === null ? 'Sent' : 'The escalation plan sent'} the case to ${say.team(e.to)}${recipients(e.recipients, say)}.`,
   told: (e, say) => `Told ${say.team(e.to)}${recipients(e.recipients, say)}.`,
   'nobody-on-duty': (e, say) => `Nobody on duty at ${say.team(e.to)}. Going on to the next rung.`,
+  'all-declined': (e, say) => `Everybody on duty at ${say.team(e.to)} has said no. Going on to the next rung.`,
   'ladder-exhausted': (e) => `The escalation plan is exhausted (round ${e.round}). An operator must decide, perhaps call 113.`,
   'ladder-restarted': (e) => `The escalation plan starts again, round ${e.round}.`,
   'ask-sent': (e, say) => `Asked ${say.who(e.account)} on ${channels[e.channel]}.`,

@@ -122,7 +122,7 @@ const events: WordTables['events'] = {
   opened: (e) =>
     `Alarmen kom: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}${e.follows === null ? '' : ` Følger alarm ${e.follows}, lukket for under en time siden.`}`,
   repeated: (e) =>
-    `Ny melding om samme behov: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}`,
+    `Ny melding om samme behov: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' Kontakten gjaldt det som var før; noen må snakke med personen igjen.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'Samme melding kom én gang til. Talt, men gir ingen ny alarm.',
   restored: (e) => `Enheten melder at ${kinds[e.kind].toLowerCase()} er over.`,
   'cancel-received': () => 'Enheten melder avbrutt. Alarmen står til et menneske har hatt kontakt.',
@@ -143,6 +143,7 @@ const events: WordTables['events'] = {
     `${e.rung === null ? 'Sendte' : 'Eskaleringsplanen sendte'} oppdraget til ${say.team(e.to)}${recipients(e.recipients, say)}.`,
   told: (e, say) => `Varslet ${say.team(e.to)}${recipients(e.recipients, say)}.`,
   'nobody-on-duty': (e, say) => `Ingen på vakt hos ${say.team(e.to)}. Går videre til neste trinn.`,
+  'all-declined': (e, say) => `Alle på vakt hos ${say.team(e.to)} har svart nei. Går videre til neste trinn.`,
   'ladder-exhausted': (e) => `Eskaleringsplanen er tømt (runde ${e.round}). En operatør må avgjøre, eventuelt ringe 113.`,
   'ladder-restarted': (e) => `Eskaleringsplanen starter på nytt, runde ${e.round}.`,
   'ask-sent': (e, say) => `Spurte ${say.who(e.account)} på ${channels[e.channel]}.`,

@@ -27,6 +27,7 @@ const WEIGHTS: Readonly<Record<EventName, Weight>> = {
   dispatched: 'person',
   told: 'routine',
   'nobody-on-duty': 'problem',
+  'all-declined': 'problem',
   'ladder-exhausted': 'problem',
   'ladder-restarted': 'problem',
   'ask-sent': 'routine',
