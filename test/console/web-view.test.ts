@@ -589,6 +589,7 @@ await t.test('every event has a sentence that a layman can read', async (t) => {
     { event: 'dispatched', to: 'Nattpatrulje', rung: 'night', recipients: asks },
     { event: 'told', to: 'Leder', rung: 'tell', recipients: asks },
     { event: 'nobody-on-duty', to: 'Nattpatrulje Sola', rung: 'night' },
+    { event: 'all-declined', to: 'Nattpatrulje Sola', rung: 'night' },
     { event: 'ladder-exhausted', round: 2 },
     { event: 'ladder-restarted', round: 3 },
     { event: 'ask-sent', ask: 'a', account: 'natt', channel: 'sms' },
