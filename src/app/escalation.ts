@@ -45,6 +45,8 @@ export interface EscalationParts {
 const SWEEP_SILENT_MS = 6000;
 /** The sender that stands on the phone: at most eleven letters (GSM 03.38). */
 const SMS_SENDER = 'Responssent';
+/** With Redis away, filling a queue and closing it take 2 s each. */
+const ASKS_PATIENCE_MS = 5000;
 
 /** @returns the asks, to be told of each commit and of what a gateway reports */
 export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 'report'> {
@@ -69,7 +71,7 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 're
     log,
     observe: (lateMs) => late.asks.observe(lateMs / 1000),
   });
-  cleanUp.add('asks', () => asks.stop());
+  cleanUp.add('asks', () => asks.stop(), ASKS_PATIENCE_MS);
 
   const sweep = startSweep({
     deadlines: createDeadlines(postgres),

@@ -44,9 +44,11 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
   return {
     pool,
     db,
-    stop: () => {
+    async stop() {
       stopped = true;
-      return db.destroy();
+      await db.destroy();
+      // kysely ends only a pool that it has used itself; an idle connection would keep the process alive for 30 s.
+      if (!pool.ending) await pool.end();
     },
   };
 }
