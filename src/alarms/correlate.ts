@@ -153,10 +153,9 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
 /** A second press during the call is the same need; one that comes later is a new one, to which nobody has spoken yet. */
 const SAME_CALL_MS: Milliseconds = minutes(1);
 
-/** Contact counts for what came before it, and for a while under the claim of the one who had it (design § 1.5). */
+/** Contact counts for what came before it, and for a moment after it while somebody has the alarm (design § 1.5). */
 function contactOutdated({ contact, claim }: Alarm, now: Instant): boolean {
-  if (contact === null) return false;
-  return claim?.by !== contact.by || now - contact.at > SAME_CALL_MS;
+  return contact !== null && (claim === null || now - contact.at > SAME_CALL_MS);
 }
 
 /** A repeat on a claimed alarm must be seen by its owner within its wait. */
