@@ -5,6 +5,13 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 type Answer<Out> = { readonly result: Out } | { readonly failed: string };
+/** Said by a program before its answer: from now on it does what is measured. */
+interface Begun {
+  readonly begun: true;
+}
+
+/** In the program: see `Begun`. */
+export const sayBegun = (): void => void process.send?.({ begun: true } satisfies Begun);
 
 /** What each program under bench/jobs/ is given and answers. */
 export type Job<In, Out> = (input: In) => Promise<Out>;
@@ -27,9 +34,9 @@ function tell(answer: Answer<unknown>, stays: boolean): void {
 }
 
 /** Runs bench/jobs/<name>.ts to its end. @throws Error with what it said when it failed */
-export async function runJob<In extends object, Out>(name: string, input: In): Promise<Out> {
+export async function runJob<In extends object, Out>(name: string, input: In, begun?: () => void): Promise<Out> {
   const child = start(name, input);
-  return answerOf<Out>(name, child);
+  return answerOf<Out>(name, child, begun);
 }
 
 /** Runs bench/jobs/<name>.ts until `stop`. */
@@ -55,11 +62,12 @@ function start(name: string, input: object): ChildProcess {
   return child;
 }
 
-function answerOf<Out>(name: string, child: ChildProcess): Promise<Out> {
+function answerOf<Out>(name: string, child: ChildProcess, begun?: () => void): Promise<Out> {
   return new Promise((resolve, reject) => {
-    child.once('message', (message) => {
-      const answer = message as Answer<Out>;
-      if ('failed' in answer) reject(new Error(`${name}: ${answer.failed}`));
+    child.on('message', (message) => {
+      const answer = message as Answer<Out> | Begun;
+      if ('begun' in answer) begun?.();
+      else if ('failed' in answer) reject(new Error(`${name}: ${answer.failed}`));
       else resolve(answer.result);
     });
     child.once('error', reject);

@@ -7,7 +7,7 @@ import { type Figure, figureOf } from './figures.ts';
 import { runJob } from './job.ts';
 import { cpuOf, memoryOf, residentOf } from './machine.ts';
 import type { ConsolesJob } from './jobs/consoles.ts';
-import type { LoadJob } from './jobs/load.ts';
+import type { LoadJob, LoadOutcome } from './jobs/load.ts';
 import { referencePoints, throughTheKeeper } from './references.ts';
 import { type Asked, type Load, devicesOf, messagesOf } from './plan.ts';
 import { countAlarms, emptyAlarms, fillRegister } from './register.ts';
@@ -58,6 +58,7 @@ export async function measure(asked: Asked, folder: string, say: (line: string) 
         facts.push(
           { what: `CPU of the centre for each alarm [${load.id}]`, value: cpu.centre / messagesOf(load), unit: 'ms CPU' },
           { what: `CPU of its stores for each alarm [${load.id}]`, value: cpu.stores / messagesOf(load), unit: 'ms CPU' },
+          { what: `CPU of the load generator for each alarm [${load.id}]`, value: cpu.generator / messagesOf(load), unit: 'ms CPU' },
         );
         if (load.ratePerSecond === 2000) facts.push({ what: `memory of the centre, highest [${load.id}]`, value: peakMb, unit: 'MB' });
       }
@@ -92,8 +93,8 @@ interface Offered {
   /** Alarms in the database: they must be as many as were acknowledged. */
   readonly all: { readonly alarms: number; readonly signals: number };
   readonly peakMb: number;
-  /** Also for connecting the devices and for publishing, in ms. PostgreSQL's processes that were made meanwhile are left out. */
-  readonly cpu: { readonly centre: number; readonly stores: number };
+  /** In ms, from the first message on (connecting is left out): keeping, answering, publishing to the feed. */
+  readonly cpu: { readonly centre: number; readonly stores: number; readonly generator: number };
 }
 
 /** Empties the centre and offers it one load. */
@@ -102,13 +103,18 @@ async function offer(centre: Centre, protocol: LoadJob['protocol'], load: Load, 
   const address = protocol === 'mqtt' ? centre.ready.mqtt : protocol === 'udp' ? centre.ready.sipUdp : centre.ready.sipTcp;
   const job: LoadJob = { protocol, address, load, devices, run: `r${Math.round(clock.monotonic()).toString(36)}` };
   const { pid } = centre.ready;
-  const stores = centre.processes().filter((one) => one !== pid);
-  const before = { centre: cpuOf([pid]), stores: cpuOf(stores) };
+  let stores = centre.processes().filter((one) => one !== pid);
+  const taken = (): Offered['cpu'] => ({ centre: cpuOf([pid]), stores: cpuOf(stores), generator: 0 });
+  let before = taken();
   let peakMb = 0;
   const sampling = clock.every(250, () => (peakMb = Math.max(peakMb, residentOf(pid))));
-  const result = await runJob<LoadJob, LoadResult>('load', job);
+  const { result, cpuMs } = await runJob<LoadJob, LoadOutcome>('load', job, () => {
+    stores = centre.processes().filter((one) => one !== pid);
+    before = taken();
+  });
+  const after = taken();
   sampling.cancel();
-  const cpu = { centre: cpuOf([pid]) - before.centre, stores: cpuOf(stores) - before.stores };
+  const cpu = { centre: after.centre - before.centre, stores: after.stores - before.stores, generator: cpuMs };
   const all = await countAlarms(centre.pool);
   return { result, all, peakMb, cpu };
 }

@@ -46,12 +46,12 @@ const FULL: Plan = {
 const QUICK: Plan = {
   quick: true,
   warmUp: load(1000, 1500, 0),
-  rates: [load(500, 4000, 1000), load(2000, 2500, 500)],
-  saturation: { mqtt: load(8000, 750, 0), scaip: load(4000, 1500, 0) },
-  few: { ...load(200, 3000, 500), devices: 5 },
-  consoles: { counts: [200], load: load(100, 5000, 1000) },
-  reference: { forMs: 1000, clients: [1, 16, 64] },
-  keeper: { signals: 6000, inFlight: [64, 512] },
+  rates: [load(500, 3000, 500), load(2000, 2000, 500)],
+  saturation: { mqtt: load(8000, 750, 0), scaip: load(4000, 1000, 0) },
+  few: { ...load(200, 2500, 500), devices: 5 },
+  consoles: { counts: [200], load: load(100, 4000, 1000) },
+  reference: { forMs: 700, clients: [1, 16, 64] },
+  keeper: { signals: 5000, inFlight: [64, 512] },
 };
 
 export const PARTS = ['reference', 'keeper', 'mqtt', 'few', 'scaip', 'consoles', 'start'] as const;

@@ -9,7 +9,7 @@ import { runJob, runServer } from './job.ts';
 import type { CommitsJob, CommitsResult } from './jobs/commits.ts';
 import type { ConsolesJob } from './jobs/consoles.ts';
 import type { KeeperJob, KeeperResult } from './jobs/keeper.ts';
-import type { LoadJob } from './jobs/load.ts';
+import type { LoadJob, LoadOutcome } from './jobs/load.ts';
 import { type Load, type Plan, messagesOf } from './plan.ts';
 
 const CONFIG_DIR = fileURLToPath(new URL('../config', import.meta.url));
@@ -48,7 +48,7 @@ function closedLoop(id: string, what: string, perSecond: number, latencies: Late
 async function bareBroker(id: string, load: Load, at: string): Promise<Figure> {
   const server = await runServer<object, string>('bare-broker', {});
   const job: LoadJob = { protocol: 'mqtt', address: server.answer, load, devices: messagesOf(load), run: id };
-  const result = await runJob<LoadJob, LoadResult>('load', job);
+  const { result } = await runJob<LoadJob, LoadOutcome>('load', job);
   await server.stop();
   return figureOf(result, 'puback', { id, what: `bare aedes ${at}, device → PUBACK`, offered: load.ratePerSecond });
 }

@@ -1,0 +1,160 @@
+/** The bench's figures: what a load becomes, what it is compared by, when an aim is missed, and what the table says. */
+import t from 'tap';
+import { AIMS, type Figure, figureOf, judge, percentile, ratiosOf } from '../../bench/figures.ts';
+import { cpuOf, familyOf, memoryOf, residentOf } from '../../bench/machine.ts';
+import { PARTS, devicesOf, messagesOf, readArguments } from '../../bench/plan.ts';
+import { type Report, ratioText, reportText, short, tableOf } from '../../bench/table.ts';
+import type { LoadResult } from '../../simulators/load.ts';
+import { latenciesOf, openLoop } from '../../simulators/load/open-loop.ts';
+import { RunningClock } from '../../src/base/clock.ts';
+
+const hundred = latenciesOf(Float64Array.from({ length: 100 }, (_, i) => 100 - i));
+const result: LoadResult = {
+  scheduled: 110,
+  reached: { puback: 100 },
+  lost: 10,
+  spanMs: 2000,
+  perSecond: 50,
+  latencies: { puback: hundred },
+  generatorLateMs: 3,
+};
+const figure = (more: Partial<Figure>): Figure => ({
+  id: 'one',
+  what: 'one',
+  offered: 500,
+  perSecond: 500,
+  p50: 2,
+  p99: 10,
+  max: 12,
+  lost: 0,
+  lateMs: 1,
+  ...more,
+});
+
+await t.test('a load becomes a figure by nearest rank; what was lost is said, not left out', async (t) => {
+  t.same([1, 50, 99, 99.9].map((p) => percentile(hundred, p)).slice(1), [50, 99, 100]);
+  t.ok(Number.isNaN(percentile(hundred, 1)), 'a rank that was not taken');
+  t.same(figureOf(result, 'puback', { id: 'mqtt', what: 'MQTT', offered: 55 }), {
+    id: 'mqtt',
+    what: 'MQTT',
+    offered: 55,
+    perSecond: 50,
+    p50: 50,
+    p99: 99,
+    max: 100,
+    lost: 10,
+    lateMs: 3,
+  });
+  const none: LoadResult = { ...result, reached: { puback: 0 }, latencies: { puback: latenciesOf(Float64Array.of()) } };
+  t.match(figureOf(none, 'puback', { id: 'x', what: 'x', offered: 1 }), { perSecond: 0, p50: null, p99: null, max: null, lost: 110 });
+  t.match(figureOf(result, 'mrs', { id: 'x', what: 'x', offered: 1 }), { p50: null, lost: 110 }, 'a stage that nothing reached');
+});
+
+await t.test('latencies are compared while a load is kept up with, throughput when it is not', async (t) => {
+  const reference = figure({ id: 'bare', p50: 1, p99: 4 });
+  const kept = figure({ id: 'own', against: ['bare', 'not measured'] });
+  t.same(ratiosOf(kept, [reference, kept]), [
+    { to: 'bare', by: 'p50', times: 2 },
+    { to: 'bare', by: 'p99', times: 2.5 },
+  ]);
+  const saturated = figure({ id: 'own', offered: 8000, perSecond: 3000, against: ['bare'] });
+  t.same(ratiosOf(saturated, [reference]), [{ to: 'bare', by: 'perSecond', times: 6 }]);
+  t.same(ratiosOf(figure({ offered: null, against: ['bare'] }), [reference]), [{ to: 'bare', by: 'perSecond', times: 1 }]);
+  t.same(ratiosOf(figure({ p50: null, against: ['bare'] }), [figure({ id: 'bare', p99: 0 })]), [], 'nothing is divided by nothing');
+  t.same(ratioText(ratiosOf(kept, [reference])), 'p50 × 2.00, p99 × 2.50 of bare');
+});
+
+await t.test('an aim is reached only by a figure that is there, good enough and without a loss', async (t) => {
+  const [throughput, , latency] = AIMS;
+  const judged = (more: Partial<Figure>, aim = throughput!) => judge([aim], [figure({ id: aim.figure, ...more })])[0]?.reached;
+  t.equal(judged({ perSecond: 3000 }), true);
+  t.equal(judged({ perSecond: 2999 }), false);
+  t.equal(judged({ perSecond: 3000, lost: 1 }), false);
+  t.equal(judged({ p99: 24.9 }, latency), true);
+  t.equal(judged({ p99: 25 }, latency), false);
+  t.equal(judged({ p99: null }, latency), false);
+  t.match(
+    judge(AIMS, []),
+    AIMS.map(() => ({ got: null, reached: false })),
+  );
+});
+
+await t.test('the table says all of it, with the machine', async (t) => {
+  t.same([null, Number.NaN, 0.123, 1.234, 12.34, 1234.5].map(short), ['–', '–', '0.12', '1.23', '12.3', '1235']);
+  t.equal(tableOf(['a', 'long'], [['longer', 'b']]), '| a      | long |\n| ------ | ---- |\n| longer | b    |');
+  const figures = [figure({ id: 'aedes-500', p50: 1, p99: 5 }), figure({ id: 'mqtt-500', against: ['aedes-500'], note: 'so' })];
+  const report: Report = {
+    at: '2026-01-02T03:04:05.678Z',
+    plan: 'quick',
+    machine: { cpu: 'some CPU', cores: 2, memoryMb: 4000, node: '20.20.0', postgres: '18.4', loadBefore: 0.25 },
+    figures,
+    aims: judge(AIMS, figures),
+    facts: [{ what: 'memory', value: 120, unit: 'MB' }],
+  };
+  const text = reportText(report);
+  t.match(text, 'some CPU, 2 cores, 4000 MB; Node 20.20.0, PostgreSQL 18.4');
+  t.match(text, 'load average before the run: 0.25');
+  t.match(text, 'p50 × 2.00, p99 × 2.00 of aedes-500; so');
+  t.match(text, /device → PUBACK p99 at 500\/s, ms +\| < 25 +\| 10\.0 +\| reached/);
+  t.notMatch(text, 'consoles', 'no aim that was not measured');
+  t.match(text, /memory +\| 120 MB/);
+});
+
+await t.test('arguments', async (t) => {
+  t.match(readArguments([]), { plan: { quick: false }, parts: PARTS, profileTo: null });
+  t.match(readArguments(['--quick', '--only', 'start,mqtt', '--profile', 'out']), {
+    plan: { quick: true },
+    parts: ['mqtt', 'start'],
+    profileTo: 'out',
+  });
+  t.match(readArguments(['--only', 'mqtt,nothing']), { wrong: /no part "nothing"; there are reference, / });
+  t.match(readArguments(['--profile']), { wrong: /Name the folder/ });
+  t.match(readArguments(['--fast']), { wrong: /"--fast" is not known/ });
+});
+
+await t.test('there are devices enough that every message opens an alarm, and sockets enough for them', async (t) => {
+  for (const args of [[], ['--quick']]) {
+    const asked = readArguments(args);
+    if ('wrong' in asked) throw new Error(asked.wrong);
+    const { rates, saturation, consoles } = asked.plan;
+    for (const load of [...rates, saturation.mqtt, saturation.scaip, consoles.load]) {
+      t.ok(messagesOf(load) <= devicesOf(asked.plan), `${load.ratePerSecond}/s`);
+      t.ok(messagesOf(load) <= 15_000, 'each device is a socket, in the generator and in the centre');
+      t.ok(load.forMs > load.warmUpMs);
+    }
+  }
+});
+
+await t.test('a generator that is held up measures from the schedule: no coordinated omission', async (t) => {
+  // The whole process stands still for 100 ms; each message was due in that time, and waited until its end.
+  // Timers of the clock let a process end.
+  const awake = setInterval(() => undefined, 1000);
+  t.teardown(() => clearInterval(awake));
+  let stalled = false;
+  const clock = new RunningClock();
+  const { latencies, generatorLateMs, lost } = await openLoop({ ratePerSecond: 500, forMs: 300 }, ['done'], clock, (_i, progress) => {
+    if (!stalled) {
+      stalled = true;
+      const until = clock.monotonic() + 100;
+      while (clock.monotonic() < until);
+    }
+    progress.reached('done', clock.monotonic());
+  });
+  t.equal(lost, 0);
+  t.ok(generatorLateMs >= 90, `late by ${generatorLateMs} ms`);
+  // Of 150 messages 50 were due during the stall: evenly late between 100 and 0 ms.
+  t.ok(percentile(latencies['done']!, 75) >= 20, `p75 ${percentile(latencies['done']!, 75)} ms`);
+  t.ok(percentile(latencies['done']!, 99) >= 90, `p99 ${percentile(latencies['done']!, 99)} ms`);
+});
+
+await t.test('what the system tells of processes', { skip: process.platform === 'linux' ? false : 'reads /proc' }, async (t) => {
+  const before = cpuOf([process.pid]);
+  const until = process.cpuUsage().user + 60_000;
+  while (process.cpuUsage().user < until);
+  t.ok(cpuOf([process.pid]) - before >= 40, 'the time that was just used');
+  const used = process.memoryUsage.rss() / 1_048_576;
+  t.ok(Math.abs(residentOf(process.pid) / used - 1) < 0.3, `${residentOf(process.pid)} MB of ${used}`);
+  t.ok(memoryOf([process.pid]) > 10);
+  t.ok(familyOf(process.ppid).includes(process.pid));
+  t.equal(cpuOf([0x7fff_ffff]), 0, 'none of that number');
+});
