@@ -1,4 +1,7 @@
-/** kill -9 of everything, of the centre and of each store, at bad moments: nothing that was acknowledged is missing, nothing is doubled. */
+/**
+ * kill -9 of everything, of the centre and of each store, at bad moments: nothing that was acknowledged is missing, nothing is doubled.
+ * Longer: FAULTS=long npx tap run --timeout=1800 test/faults
+ */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';

@@ -1,4 +1,7 @@
-/** Redis emptied, stopped, dying again and again, or never there: nobody sees a difference for more than 5 s, and everybody is asked. */
+/**
+ * Redis emptied, stopped, dying again and again, or never there: nobody sees a difference for more than 5 s, and everybody is asked.
+ * Longer: FAULTS=long npx tap run --timeout=1800 test/faults
+ */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
