@@ -4,13 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
-import { connect } from 'node:net';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import WebSocket from 'ws';
 import type { AlarmView } from '../../src/alarms/view.ts';
 import { hostAndPort } from '../../simulators/addresses.ts';
-import { MqttDevice, ScaipUnit, call, signIn } from '../support/outside.ts';
+import { MqttDevice, ScaipUnit, call, signIn, writeRaw } from '../support/outside.ts';
 import { ROOT, missing, startCentre, temporary } from '../support/process.ts';
 import { until } from '../support/stores.ts';
 
@@ -197,22 +196,6 @@ await t.test('a NUL in a text, and other poison, is acknowledged and shown, and 
   }
 });
 
-/** Opens it, writes what is given, and waits until it is ended or nothing is left to write. */
-function write(address: string, chunks: Iterable<Buffer>): Promise<void> {
-  const { host, port } = hostAndPort(address);
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    socket.on('error', () => {});
-    socket.on('close', () => resolve());
-    socket.on('data', () => {});
-    socket.on('connect', () => {
-      for (const chunk of chunks) socket.write(chunk);
-      socket.end();
-    });
-    socket.setTimeout(1500, () => socket.destroy());
-  });
-}
-
 await t.test('noise on every port: the centre lives, and an alarm among it comes through', async (t) => {
   const over = performance.now() + 2000;
   const http = new URL(ready.http).host;
@@ -237,10 +220,10 @@ await t.test('noise on every port: the centre lives, and an alarm among it comes
     while (noisy()) {
       await Promise.all(
         Array.from({ length: 4 }, () =>
-          write(address, [Buffer.from(beginnings[Math.floor(Math.random() * beginnings.length)]!, 'latin1'), some()]),
+          writeRaw(address, [Buffer.from(beginnings[Math.floor(Math.random() * beginnings.length)]!, 'latin1'), some()]),
         ),
       );
-      await write(address, [some(), some()]);
+      await writeRaw(address, [some(), some()]);
     }
   });
   const datagrams = (async () => {

@@ -1,4 +1,5 @@
 /** What stands outside a centre in tests on real processes: people with a session and a socket, devices that repeat until they are heard. */
+import { connect } from 'node:net';
 import { RunningClock } from '../../src/base/clock.ts';
 import type { AlarmView, TimelineView } from '../../src/alarms/view.ts';
 import WebSocket from 'ws';
@@ -241,6 +242,22 @@ async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Opens it, writes what is given, and waits until it is ended or nothing is left to write. */
+export function writeRaw(address: string, chunks: Iterable<Buffer>): Promise<void> {
+  const { host, port } = hostAndPort(address);
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve());
+    socket.on('data', () => {});
+    socket.on('connect', () => {
+      for (const chunk of chunks) socket.write(chunk);
+      socket.end();
+    });
+    socket.setTimeout(1500, () => socket.destroy());
+  });
 }
 
 /** A register of `count` households in Stavanger, each with an MQTT device F-<n> and a SCAIP unit 7000<n>. */
