@@ -121,7 +121,8 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
     if (publicUrl === '') publicUrl = url;
   }
   if (roles.includes('intake')) {
-    // Intake never asks anybody: only what the desk decides makes asks.
+    // Intake asks nobody. What it hastens or withdraws is found at the asks' next turn, within 250 ms: looking after each
+    // signal would cost three statements.
     Object.assign(listening, await startIntake({ ...shared, committed: () => relay.poke() }));
   }
   await announce(dataDir, listening, cleanUp);

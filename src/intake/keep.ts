@@ -81,15 +81,19 @@ export function createKeeper(options: {
     const batch: Waiting[] = [];
     const left: Waiting[] = [];
     const passedOver = new Set<string>();
-    for (const one of queue) {
-      if (batch.length < BATCH && !underWay.has(one.key) && !passedOver.has(one.key)) batch.push(one);
+    let looked = 0;
+    // Not to the end of a long queue for each batch.
+    for (; looked < queue.length && batch.length < BATCH; looked++) {
+      const one = queue[looked];
+      if (one === undefined) break;
+      if (!underWay.has(one.key) && !passedOver.has(one.key)) batch.push(one);
       else {
         left.push(one);
         passedOver.add(one.key);
       }
     }
     for (const { key } of batch) underWay.add(key);
-    queue = left;
+    queue = [...left, ...queue.slice(looked)];
     return batch;
   }
 
