@@ -5,7 +5,7 @@ import { runAdminCommand } from './app/admin.ts';
 import { type Invocation, readCommandLine } from './app/command-line.ts';
 import { readConfiguration } from './app/configuration.ts';
 import { checkDemoAddress, greeting, startDemoDevices, startDemoGateway } from './app/demo.ts';
-import { RunningClock } from './base/clock.ts';
+import { RunningClock, type Timer } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { createLog } from './base/log.ts';
 import { type Settings, readSettings } from './base/settings.ts';
@@ -41,10 +41,16 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
   const log = createLog(given.LOG_LEVEL);
   const children: { stop(): Promise<void> }[] = [];
   let stopping: Promise<void> | null = null;
+  let limit: Timer | null = null;
   let stop: () => Promise<void> = () => Promise.resolve();
   // From the first moment on: a start that is interrupted must leave nothing half started.
   const toldToStop = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        limitStop();
+        resolve();
+      });
+    }
   });
 
   try {
@@ -57,15 +63,19 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
     if (invocation.demo) process.stdout.write(greeting(centre.ready.http ?? '', settings.SMS_GATEWAY_URL));
     await toldToStop;
   } finally {
-    // interfaces.md: under ten seconds, whatever hangs; the stores' own children die with us.
-    new RunningClock().after(STOP_WITHIN_MS, () => {
-      log.error('stop-cut-short');
-      process.exit(1);
-    });
+    limitStop();
     stopping ??= stopAll();
     await stopping;
   }
   process.exit(0);
+
+  /** interfaces.md: under ten seconds, whatever hangs, a start included; the stores' own children die with us. */
+  function limitStop(): void {
+    limit ??= new RunningClock().after(STOP_WITHIN_MS, () => {
+      log.error('stop-cut-short');
+      process.exit(1);
+    });
+  }
 
   async function stopAll(): Promise<void> {
     for (const child of children.toReversed()) await child.stop();
