@@ -157,5 +157,6 @@ await scenario('Deadlines that passed while the centre was down: the ladder clim
   await scene.at(from + 300);
   scene.asked(t, [...rings(from, need, TOLD), ...rings(from + 60, need, BOTH), ...rings(from + 120, need, BOTH)]);
   const passed = scene.lines.filter(({ event }) => event === 'deadline-passed').map(({ alarm, code }) => `${code} ${alarm}`);
-  t.strictSame(passed.slice(0, 2), [`unclaimed ${need}`, `day-queue ${technical}`], 'the person comes before the plug');
+  // Both are in hand at once, so which is logged first says nothing; that the person is taken up first is sweep.test.ts's.
+  t.strictSame(passed.slice(0, 2).toSorted(), [`day-queue ${technical}`, `unclaimed ${need}`], 'neither waits for the other');
 });
