@@ -28,9 +28,9 @@ export interface SignalStore {
 }
 
 /** Signals of one transaction: enough to make the commit cheap, few enough to keep its locks short. */
-const BATCH = 64;
+const BATCH = 128;
 /** Transactions under way at the same time. */
-const LANES = 3;
+const LANES = 2;
 
 interface Waiting {
   readonly signal: Signal;
