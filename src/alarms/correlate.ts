@@ -37,6 +37,8 @@ export const technicalKey = ({ device, meaning }: Pick<Signal, 'device' | 'meani
 function openingRole({ meaning, household }: Signal): 'need' | 'technical' | 'unreadable' | null {
   const { role } = meaning;
   if (role === 'need' || role === 'technical' || role === 'unreadable') return role;
+  // A device that calls without an alarm: somebody may be on the line whose alarm never came.
+  if (role === 'call') return 'need';
   return household === null ? 'technical' : null;
 }
 
@@ -87,8 +89,9 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
     return joined('duplicate', alarm, { event: 'duplicate-received', ...facts });
   }
   const lane = laneOf(signal);
-  const restores = signal.meaning.role === 'restore' && situation.restorable !== null;
-  if (lane === null || restores) return attend(signal.meaning.role, situation, facts);
+  const { role } = signal.meaning;
+  const attends = (role === 'restore' && situation.restorable !== null) || (role === 'call' && situation.openNeed !== null);
+  if (lane === null || attends) return attend(role, situation, facts);
   if (situation.open !== null) return repeat(situation.open);
   return open(lane.lane);
 
@@ -101,16 +104,17 @@ export function admit(signal: Signal, situation: Situation, ladderFor: LadderFor
     };
   }
 
-  function attend(role: SignalRole, { openNeed, restorable }: Situation, about: SignalFacts): Admission {
-    if (role === 'restore' && restorable !== null) {
+  function attend(does: SignalRole, { openNeed, restorable }: Situation, about: SignalFacts): Admission {
+    if (does === 'restore' && restorable !== null) {
       const closes = restorable.claim === null && restorable.priority === 'technical';
       const closed: AlarmEvent = { event: 'closed', outcome: 'restored', text: '' };
       return joined('joined', restorable, { event: 'restored', ...about }, closes ? [closed] : []);
     }
     if (openNeed !== null) {
-      if (role === 'restore') return joined('joined', openNeed, { event: 'restored', ...about });
-      if (role === 'cancel') return joined('joined', openNeed, { event: 'cancel-received', ...about });
-      if (role === 'presence') return joined('joined', openNeed, { event: 'presence-received', ...about });
+      if (does === 'restore') return joined('joined', openNeed, { event: 'restored', ...about });
+      if (does === 'cancel') return joined('joined', openNeed, { event: 'cancel-received', ...about });
+      if (does === 'presence') return joined('joined', openNeed, { event: 'presence-received', ...about });
+      if (does === 'call') return joined('joined', openNeed, { event: 'call-received', ...about });
     }
     return { verdict: 'kept', marks, decided: null, alarm: null };
   }

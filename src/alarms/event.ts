@@ -40,6 +40,7 @@ export type AlarmEvent =
   | ({ readonly event: 'restored' } & SignalFacts)
   | ({ readonly event: 'cancel-received' } & SignalFacts)
   | ({ readonly event: 'presence-received' } & SignalFacts)
+  | ({ readonly event: 'call-received' } & SignalFacts)
   | { readonly event: 'claimed' }
   | { readonly event: 'taken-over'; readonly from: string | null; readonly reason: string }
   | { readonly event: 'released' }
@@ -75,6 +76,7 @@ export const EVENT_NAMES = [
   'restored',
   'cancel-received',
   'presence-received',
+  'call-received',
   'claimed',
   'taken-over',
   'released',

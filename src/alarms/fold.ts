@@ -190,6 +190,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
         attention: { sounds: 'nobody', warned: false, interrupted: false },
       };
     case 'presence-received':
+    case 'call-received':
     case 'noted':
     case 'ask-sent':
     case 'ask-delivered':

@@ -1,7 +1,10 @@
 /** The signal: one message of a device, as the rest of the centre sees it, whatever protocol brought it. */
 import type { Instant } from '../base/clock.ts';
 
-/** What an alarm is about: the platform contract's `type` words, and two for what could not be understood. */
+/**
+ * What an alarm is about: the platform contract's `type` words, `device-lost` for a unit that the centre itself misses, and
+ * two for what could not be understood.
+ */
 export const KINDS = [
   'call-button',
   'fall',
@@ -21,6 +24,7 @@ export const KINDS = [
   'trigger-lost',
   'tamper',
   'fault',
+  'device-lost',
   'unknown',
   'unreadable',
 ] as const;
@@ -36,9 +40,10 @@ export type AlarmPriority = Exclude<Priority, 'information'>;
 
 /**
  * What a signal does: `need` and `technical` open or join an alarm; `restore` ends a technical one that nobody has
- * claimed; `cancel` and `presence` join what is open and close nothing; `information` is only kept.
+ * claimed; `cancel` and `presence` join what is open and close nothing; `call` (the device called, and there is no voice path)
+ * joins an open need without a sound and opens one where there is none; `information` is only kept.
  */
-export type SignalRole = 'need' | 'technical' | 'restore' | 'cancel' | 'presence' | 'information' | 'unreadable';
+export type SignalRole = 'need' | 'technical' | 'restore' | 'cancel' | 'presence' | 'call' | 'information' | 'unreadable';
 
 /** Remarks that travel with a signal into the timeline. */
 export type SignalMark =
@@ -52,7 +57,13 @@ export type SignalMark =
   | 'too-large'
   | 'clock-off'
   | 'processing-failed'
-  | 'test-window';
+  | 'test-window'
+  /** The unit must prove who it is, and did not within 10 s. */
+  | 'unauthenticated'
+  /** Sent by the centre itself about a device that it misses or hears again. */
+  | 'supervision'
+  /** The connection to an external broker lost its session: messages may be missing between two instants. */
+  | 'gap';
 
 /** Degrees WGS 84, metres. */
 export interface Position {
@@ -82,6 +93,10 @@ export interface Meaning {
   readonly code?: string;
 }
 
+export const SIGNAL_PROTOCOLS = ['mqtt', 'scaip', 'centre'] as const;
+/** What brought it; `centre`: nobody sent it, the centre itself noticed something (silence, a gap). */
+export type SignalProtocol = (typeof SIGNAL_PROTOCOLS)[number];
+
 /** Who sent it, as far as the register knows. */
 export interface Sender {
   /** `mqtt:NJ-1103-0001`, `scaip:26317`, `sip:192.0.2.7`: what duplicates and unknown devices are keyed by. */
@@ -97,7 +112,7 @@ export interface Signal extends Sender {
   /** Receipt id, given before the first try to store: primary key wherever the signal is kept. */
   readonly id: string;
   readonly receivedAt: Instant;
-  readonly protocol: 'mqtt' | 'scaip';
+  readonly protocol: SignalProtocol;
   /** The sender's own id of the message (`id`, `ref`), null when it gave none. */
   readonly messageId: string | null;
   /** The bytes as they came, at most 8 KiB. */

@@ -19,8 +19,9 @@ export const MODEL_CLASSES = [
 export type ModelClass = (typeof MODEL_CLASSES)[number];
 
 /** The `type` words of the platform contract. */
-export type ContractType = Exclude<Kind, 'unknown' | 'unreadable'>;
-export const CONTRACT_TYPES = KINDS.filter((kind): kind is ContractType => kind !== 'unknown' && kind !== 'unreadable');
+export type ContractType = Exclude<Kind, 'device-lost' | 'unknown' | 'unreadable'>;
+const NO_CONTRACT_TYPE: readonly Kind[] = ['device-lost', 'unknown', 'unreadable'];
+export const CONTRACT_TYPES = KINDS.filter((kind): kind is ContractType => !NO_CONTRACT_TYPE.includes(kind));
 
 /** What one code means. Without a kind: that of the sensor (SCAIP `dty`), or the `type` word itself (MQTT). */
 export type CodeMeaning =
@@ -52,12 +53,31 @@ export interface Supervision {
   readonly triggerLostAfter: Milliseconds;
 }
 
+export const DIALECTS = ['mrs-message', 'mrs-in-answer'] as const;
+export const AUTHENTICATIONS = ['none', 'when-provisioned', 'required'] as const;
+export const VOICE_NUMBERS = ['as-configured', 'sip', 'gsm', 'tel'] as const;
+
+/** How a SCAIP unit wants to be spoken to (reference § 1, § 4 and § 6). */
+export interface ScaipProfile {
+  /** `mrs-message`: the reply is a MESSAGE of its own; `mrs-in-answer`: it is the body of the 200. */
+  readonly dialect: (typeof DIALECTS)[number];
+  /** Whether its messages must carry digest credentials; `when-provisioned`: as soon as the register holds a secret of it. */
+  readonly authentication: (typeof AUTHENTICATIONS)[number];
+  /** Which digit turns its loudspeaker up; the other of 1 and 3 turns it down. */
+  readonly volumeUp: '1' | '3';
+  /** With which scheme the number to call is told (`tnu`). */
+  readonly voiceNumber: (typeof VOICE_NUMBERS)[number];
+  /** It is expected to REGISTER: without a registration technicians see it. */
+  readonly registers: boolean;
+}
+
 export interface DeviceModel {
   /** `vendor/model`. */
   readonly id: string;
   readonly name: string;
   readonly class: ModelClass;
   readonly supervision: Supervision;
+  readonly scaip: ScaipProfile;
   /** By `type` of the platform contract. */
   readonly types: ReadonlyMap<string, CodeMeaning>;
   /** By SCAIP `dty`. */
@@ -126,6 +146,14 @@ const exception = z
     message: 'must say for which mty, dty, stc or lco',
   });
 
+const profile = z.strictObject({
+  dialect: z.enum(DIALECTS).optional(),
+  authentication: z.enum(AUTHENTICATIONS).optional(),
+  volumeUp: z.enum(['1', '3'], 'must be "1" or "3"').optional(),
+  voiceNumber: z.enum(VOICE_NUMBERS).optional(),
+  registers: z.boolean().optional(),
+});
+
 /** The shape of a model file. What a model does not say, `generic/generic` says; that one says everything. */
 export const MODEL_FILE = z.strictObject({
   name: z.string().trim().min(1, 'must not be empty').max(80),
@@ -136,6 +164,7 @@ export const MODEL_FILE = z.strictObject({
   mqtt: z.strictObject({ types: z.partialRecord(kind, typeMeaning) }).optional(),
   scaip: z
     .strictObject({
+      profile: profile.optional(),
       sensors: z.record(codeKey, sensor).default({}),
       statuses: z.record(codeKey, meaning).default({}),
       exceptions: z.array(exception).default([]),
@@ -163,6 +192,7 @@ export function modelOf(id: string, file: ModelFile, base: DeviceModel | null): 
     id,
     name: file.name,
     class: file.class,
+    scaip: Object.freeze({ ...(base?.scaip ?? PLAIN_PROFILE), ...present(file.scaip?.profile) }),
     supervision: Object.freeze(own ?? base?.supervision ?? UNSUPERVISED),
     types: new Map<string, CodeMeaning>([...(base?.types ?? []), ...Object.entries(file.mqtt?.types ?? {})]),
     sensors: numbered(file.scaip?.sensors, base?.sensors),
@@ -171,6 +201,18 @@ export function modelOf(id: string, file: ModelFile, base: DeviceModel | null): 
   });
 }
 
+/** What was left out of a file does not cover what stands below it. */
+const present = (given: z.infer<typeof profile> | undefined): Partial<ScaipProfile> =>
+  Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
+
+/** What a unit gets that nothing is known of: the way of the standard, and asked for credentials only once it has some. */
+const PLAIN_PROFILE: ScaipProfile = {
+  dialect: 'mrs-message',
+  authentication: 'when-provisioned',
+  volumeUp: '1',
+  voiceNumber: 'as-configured',
+  registers: false,
+};
 const DAY = 86_400_000;
 /** Never used by a loaded model: `generic/generic` must bring its own. */
 const UNSUPERVISED: Supervision = {

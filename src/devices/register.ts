@@ -14,6 +14,10 @@ export interface DeviceRecord {
   readonly state: string;
   /** SHA-256 of the secret; null: none was made yet. */
   readonly secretSha256: Uint8Array | null;
+  /** HA1 of SIP digest by algorithm, hexadecimal; null: no secret was made yet. */
+  readonly sipHa1: { readonly md5: string; readonly sha256: string } | null;
+  /** SHA-256 of its client certificate (DER) for MQTT; null: it has none. */
+  readonly certificateSha256: Uint8Array | null;
   /** Until when what it sends is a test; null: no test window. */
   readonly testUntil: Instant | null;
 }

@@ -18,13 +18,17 @@ interface RecordRow {
   readonly model: string;
   readonly state: string;
   readonly secret_sha256: Buffer | null;
+  readonly sip_ha1_md5: string | null;
+  readonly sip_ha1_sha256: string | null;
+  readonly certificate_sha256: Buffer | null;
   readonly test_until: Date | null;
   readonly household_id: string | null;
   readonly household_name: string | null;
   readonly zone: string | null;
 }
 
-const COLUMNS = `d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.test_until,
+const COLUMNS = `d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.sip_ha1_md5, d.sip_ha1_sha256,
+    d.certificate_sha256, d.test_until,
     h.id as household_id, h.name as household_name, h.zone`;
 const LOAD = `
   select ${COLUMNS} from device d left join household h on h.id = d.household_id where d.protocol = 'mqtt' and d.serial = any($1)
@@ -63,6 +67,8 @@ function recordOf(row: RecordRow): DeviceRecord {
     model,
     state,
     secretSha256: row.secret_sha256,
+    sipHa1: row.sip_ha1_md5 === null || row.sip_ha1_sha256 === null ? null : { md5: row.sip_ha1_md5, sha256: row.sip_ha1_sha256 },
+    certificateSha256: row.certificate_sha256,
     testUntil: row.test_until?.getTime() ?? null,
   };
 }

@@ -56,6 +56,9 @@ export interface Database {
     model: Generated<string>;
     state: Generated<string>;
     secret_sha256: Buffer | null;
+    sip_ha1_md5: Generated<string | null>;
+    sip_ha1_sha256: Generated<string | null>;
+    certificate_sha256: Generated<Buffer | null>;
     test_until: Date | null;
     created_at: ColumnType<Date, Date | undefined, Date>;
   };

@@ -27,6 +27,8 @@ function record(serial: string, more: Partial<DeviceRecord> = {}): DeviceRecord 
     model: 'generic/generic',
     state: 'in-service',
     secretSha256: sha256('right'),
+    sipHa1: null,
+    certificateSha256: null,
     testUntil: null,
     ...more,
   };

@@ -20,6 +20,7 @@ const kinds: Texts['kinds'] = {
   'trigger-lost': 'Trigger out of reach',
   tamper: 'Device opened or moved',
   fault: 'Technical fault',
+  'device-lost': 'No contact with the device',
   unknown: 'Unknown alarm',
   unreadable: 'Unreadable message',
 };
@@ -76,6 +77,9 @@ const marks: Texts['marks'] = {
   'clock-off': 'the device’s clock is wrong',
   'processing-failed': 'could not be processed, shown as received',
   'test-window': 'within an agreed test window',
+  unauthenticated: 'without valid credentials',
+  supervision: 'told by the centre’s supervision',
+  gap: 'messages may be missing',
 };
 
 const priorityRules: Texts['priorityRules'] = {
@@ -113,6 +117,7 @@ const events: Texts['events'] = {
   restored: (e) => `The device says that ${kinds[e.kind].toLowerCase()} is over.`,
   'cancel-received': () => 'The device says cancelled. The alarm stands until a person has had contact.',
   'presence-received': () => 'A helper signed in on site at the device.',
+  'call-received': () => 'The device called. The centre has no voice path to it: call the person.',
   claimed: () => 'Took the alarm.',
   'taken-over': (e, say) => `Took the alarm over${e.from === null ? '' : ` from ${say.who(e.from)}`}: ${e.reason}`,
   released: () => 'Gave the alarm back to the board.',

@@ -20,6 +20,7 @@ const kinds = {
   'trigger-lost': 'Utløser uten kontakt',
   tamper: 'Åpnet eller flyttet enhet',
   fault: 'Teknisk feil',
+  'device-lost': 'Ingen kontakt med enheten',
   unknown: 'Ukjent alarm',
   unreadable: 'Uleselig melding',
 } satisfies WordTables['kinds'];
@@ -76,6 +77,9 @@ const marks = {
   'clock-off': 'enhetens klokke går feil',
   'processing-failed': 'kunne ikke behandles, vist som mottatt',
   'test-window': 'i avtalt prøvetid',
+  unauthenticated: 'uten gyldig pålogging',
+  supervision: 'meldt av sentralens overvåking',
+  gap: 'meldinger kan mangle',
 } satisfies WordTables['marks'];
 
 const priorityRules = {
@@ -127,6 +131,7 @@ const events: WordTables['events'] = {
   restored: (e) => `Enheten melder at ${kinds[e.kind].toLowerCase()} er over.`,
   'cancel-received': () => 'Enheten melder avbrutt. Alarmen står til et menneske har hatt kontakt.',
   'presence-received': () => 'Hjelper har meldt seg på stedet fra enheten.',
+  'call-received': () => 'Enheten ringte. Sentralen har ingen taleforbindelse til den: ring personen.',
   claimed: () => 'Tok alarmen.',
   'taken-over': (e, say) => `Overtok alarmen${e.from === null ? '' : ` fra ${say.who(e.from)}`}: ${e.reason}`,
   released: () => 'Slapp alarmen tilbake til tavla.',

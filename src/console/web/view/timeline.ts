@@ -15,6 +15,7 @@ const WEIGHTS: Readonly<Record<EventName, Weight>> = {
   restored: 'alarm',
   'cancel-received': 'alarm',
   'presence-received': 'alarm',
+  'call-received': 'alarm',
   claimed: 'person',
   'taken-over': 'person',
   released: 'person',

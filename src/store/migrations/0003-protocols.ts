@@ -1,0 +1,57 @@
+/** What the protocols need to remember: credentials, registrations, messages held for their credentials, silence, gaps. */
+
+export const protocols = /* sql */ `
+alter table device
+  -- HA1 of SIP digest (RFC 2617, RFC 7616), hexadecimal: the secret itself is shown once and never kept.
+  add column sip_ha1_md5 text,
+  add column sip_ha1_sha256 text,
+  -- SHA-256 of the client certificate (DER) that stands for this device over MQTT.
+  add column certificate_sha256 bytea unique;
+
+alter table device_seen
+  add column silence text not null default 'none' check (silence in ('none', 'late', 'lost')),
+  -- Since when the unit has not acknowledged a reply of ours; null when it does.
+  add column reply_unacknowledged_at timestamptz;
+create index device_seen_silent on device_seen (silence) where silence <> 'none';
+
+alter table trigger add column silence text not null default 'none' check (silence in ('none', 'late', 'lost'));
+create index trigger_silent on trigger (silence) where silence <> 'none';
+
+-- Alarms without valid credentials of units that need them: shown at due_at unless the same message comes with them.
+create table held_signal (
+  id            uuid primary key,
+  source        text not null,
+  digest        bytea not null,
+  held_at       timestamptz not null,
+  due_at        timestamptz not null,
+  signal        jsonb not null,
+  raw           bytea not null,
+  unique (source, digest)
+);
+create index held_signal_due on held_signal (due_at);
+
+-- Where a registered SIP unit can be reached, until its registration expires.
+create table sip_binding (
+  unit          text primary key,
+  transport     text not null check (transport in ('udp', 'tcp', 'tls')),
+  address       text not null,
+  port          int not null,
+  contact       text not null,
+  registered_at timestamptz not null,
+  expires_at    timestamptz not null
+);
+
+-- When the centre could hear its devices; the newest span is carried on. Silence outside of these spans is nobody's fault.
+create table listening (
+  id            bigint generated always as identity primary key,
+  from_at       timestamptz not null,
+  until_at      timestamptz not null
+);
+
+-- The last that is known of a session at an external broker: what came after seen_at and before a new session may be lost.
+create table bridge_session (
+  client_id     text primary key,
+  connected_at  timestamptz not null,
+  seen_at       timestamptz not null
+);
+`;
