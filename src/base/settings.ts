@@ -39,6 +39,11 @@ const SETTINGS = z.object({
   TRUST_PROXY: flag,
   SMS_GATEWAY_URL: url(['http:', 'https:']).optional(),
   SMS_GATEWAY_TOKEN: z.string().optional(),
+  SIP_REALM: z
+    .string()
+    .regex(/^[A-Za-z0-9.-]{1,64}$/, 'must be 1 to 64 letters, digits, dots and hyphens')
+    .default('responssenter'),
+  SCAIP_STRICT: flag,
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
 });
