@@ -22,11 +22,12 @@ export function serialise({ startLine, headers, body }: Outgoing): Buffer {
 
 const oneLine = (text: string): string => text.replace(/[\r\n]/g, ' ');
 
-/** What we answer; the body of an answer is always empty. */
+/** What we answer; a body only where a dialect wants its reply in the answer. */
 export interface Answer {
   readonly status: number;
   readonly reason: string;
   readonly headers?: readonly SipHeader[];
+  readonly body?: Uint8Array;
 }
 
 /**
@@ -48,7 +49,7 @@ export function writeAnswer(
     headers.push({ name, value: tagged });
   }
   headers.push(...(answer.headers ?? []));
-  return serialise({ startLine: `SIP/2.0 ${answer.status} ${answer.reason}`, headers, body: new Uint8Array(0) });
+  return serialise({ startLine: `SIP/2.0 ${answer.status} ${answer.reason}`, headers, body: answer.body ?? new Uint8Array(0) });
 }
 
 /** The To tag of our answers: the same for the same request, so that answering needs no memory (RFC 3261 § 8.2.7). */
