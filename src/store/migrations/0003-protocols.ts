@@ -10,12 +10,22 @@ alter table device
 
 alter table device_seen
   add column silence text not null default 'none' check (silence in ('none', 'late', 'lost')),
+  -- When it was heard again after a silence: what lies behind it could not be heard before.
+  add column back_at timestamptz,
+  -- A technical signal told of its battery, and none that it was charged again.
+  add column battery_low boolean not null default false,
   -- Since when the unit has not acknowledged a reply of ours; null when it does.
   add column reply_unacknowledged_at timestamptz;
 create index device_seen_silent on device_seen (silence) where silence <> 'none';
 
-alter table trigger add column silence text not null default 'none' check (silence in ('none', 'late', 'lost'));
+-- A heartbeat overwrites a row: with room on its page no index is touched, and what died is cleared by the next one.
+alter table device_seen set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);
+
+alter table trigger
+  add column silence text not null default 'none' check (silence in ('none', 'late', 'lost')),
+  add column battery_low boolean not null default false;
 create index trigger_silent on trigger (silence) where silence <> 'none';
+alter table trigger set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);
 
 -- Alarms without valid credentials of units that need them: shown at due_at unless the same message comes with them.
 create table held_signal (
@@ -45,7 +55,9 @@ create table sip_binding (
 create table listening (
   id            bigint generated always as identity primary key,
   from_at       timestamptz not null,
-  until_at      timestamptz not null
+  until_at      timestamptz not null,
+  -- When silence was judged last: of several processes one does it.
+  judged_at     timestamptz not null
 );
 
 -- The last that is known of a session at an external broker: what came after seen_at and before a new session may be lost.
