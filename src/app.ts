@@ -12,6 +12,7 @@ import { startEscalation } from './app/escalation.ts';
 import { startIntake } from './app/intake.ts';
 import { gauge } from './app/measures.ts';
 import { type Stores, openStores } from './app/stores.ts';
+import { openTlsIdentity } from './app/tls.ts';
 import { type Clock, RunningClock } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { type Random, systemRandom } from './base/ids.ts';
@@ -38,6 +39,7 @@ export interface Ready {
   readonly mqtts?: string;
   readonly sipUdp?: string;
   readonly sipTcp?: string;
+  readonly sips?: string;
 }
 
 export interface CentreOptions {
@@ -57,6 +59,8 @@ export interface RunningCentre {
   readonly ready: Ready;
   /** Absolute. */
   readonly dataDir: string;
+  /** Takes renewed certificates into use; never rejects. */
+  reloadCertificates(): Promise<void>;
   /** No new input, what is in hand finished or handed on, stores closed. */
   stop(): Promise<void>;
 }
@@ -81,6 +85,8 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   }
   const began = clock.monotonic();
   const configuration = readConfiguration(settings.CONFIG_DIR);
+  const tls = await openTlsIdentity({ settings, clock, log });
+  cleanUp.add('certificates', () => tls?.stop());
   const dataDir = await openDataDir(settings.DATA_DIR);
   cleanUp.add('data-dir', () => dataDir.release());
   const stores = await openStores({ settings, dataDir: dataDir.path, clock, random, log, cleanUp });
@@ -89,6 +95,14 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
 
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  if (tls !== null) {
+    gauge(
+      registry,
+      'tls_certificate_expires_seconds',
+      'Until the certificate of the TLS listeners ends',
+      () => (tls.endsAt() - clock.now()) / 1000,
+    );
+  }
   const feed = createFeedWriter({ redis: stores.redis, random });
   const relay = startRelay({ pg: stores.postgres, feed, clock, log });
   cleanUp.add('relay', () => relay.stop());
@@ -99,7 +113,7 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   const desk = createDesk({ store: createAlarmStore(stores.postgres, committed), clock, random });
   const duty = createDuty({ escalation: configuration.escalation, store: createRosterStore(stores.postgres), clock });
   const checks: HealthCheck[] = checksOf(stores, clock);
-  const shared = { settings, configuration, stores, desk, duty, clock, random, log, registry, cleanUp, checks };
+  const shared = { settings, configuration, stores, tls, desk, duty, clock, random, log, registry, cleanUp, checks };
 
   let publicUrl = settings.PUBLIC_URL ?? '';
   let report: (id: string, status: 'delivered' | 'failed') => Promise<boolean> = () => Promise.resolve(false);
@@ -127,7 +141,12 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   }
   await announce(dataDir, listening, cleanUp);
   log.info('centre-ready', { role: roles.join(','), tookMs: Math.round(clock.monotonic() - began) });
-  return { ready: listening, dataDir: dataDir.path, stop: () => stop(cleanUp, log) };
+  return {
+    ready: listening,
+    dataDir: dataDir.path,
+    reloadCertificates: () => tls?.reload() ?? Promise.resolve(),
+    stop: () => stop(cleanUp, log),
+  };
 }
 
 /** Removed before anything stops: who reads it must not turn to a centre that is going. */

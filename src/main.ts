@@ -43,6 +43,9 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
   let stopping: Promise<void> | null = null;
   let limit: Timer | null = null;
   let stop: () => Promise<void> = () => Promise.resolve();
+  let reload = (): Promise<void> => Promise.resolve();
+  // Only where there is a certificate: else a terminal that is closed ends the centre in it, as ever.
+  if (given.TLS_CERT !== undefined) process.on('SIGHUP', () => void reload());
   // From the first moment on: a start that is interrupted must leave nothing half started.
   const toldToStop = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -59,6 +62,7 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
     if (gateway !== null) children.push(gateway);
     const centre = await startCentre({ settings, roles: invocation.roles, demo: invocation.demo, log });
     stop = () => centre.stop();
+    reload = () => centre.reloadCertificates();
     if (invocation.devices) children.push(startDemoDevices(centre.dataDir));
     if (invocation.demo) process.stdout.write(greeting(centre.ready.http ?? '', settings.SMS_GATEWAY_URL));
     await toldToStop;

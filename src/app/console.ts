@@ -1,6 +1,7 @@
 /** Starts the console: HTTP, the feed to its sockets, presence and the keeping of claims. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Registry } from 'prom-client';
 import type { Desk } from '../alarms/desk.ts';
@@ -30,12 +31,13 @@ import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import { gauge } from './measures.ts';
 import type { Stores } from './stores.ts';
-import { tlsOf } from './tls.ts';
+import type { TlsIdentity } from './tls.ts';
 
 export interface ConsoleStart {
   readonly settings: Settings;
   readonly configuration: Configuration;
   readonly stores: Stores;
+  readonly tls: TlsIdentity | null;
   readonly desk: Desk;
   readonly duty: Duty;
   readonly demo: boolean;
@@ -53,7 +55,7 @@ const WEB_ROOT = path.join(ROOT, 'build', 'console');
 
 /** @returns the console, not yet listening, so that nobody is let in before all else runs */
 export async function startConsole(parts: ConsoleStart): Promise<Console> {
-  const { settings, configuration, stores, desk, duty, demo, checks, clock, random, log, registry, cleanUp } = parts;
+  const { settings, configuration, stores, tls, desk, duty, demo, checks, clock, random, log, registry, cleanUp } = parts;
   const { postgres, redis } = stores;
   const publicUrl = settings.PUBLIC_URL ?? null;
   const trustProxy = settings.TRUST_PROXY;
@@ -84,7 +86,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     feedId: () => Promise.resolve(hub.feedId()),
     cards: createCardStore(postgres),
     actionPlans: configuration.actionPlans,
-    listDevices: createDeviceList(postgres),
+    listDevices: createDeviceList(postgres, configuration.models),
     takeReport: parts.takeReport,
     sessions: {
       ...sessions,
@@ -101,7 +103,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     signedOut: (account) => sockets.recheck(account),
     publicUrl,
     trustProxy,
-    tls: trustProxy ? null : await tlsOf(settings),
+    tls: trustProxy ? null : (tls?.current() ?? null),
     checks,
     registry,
     clock,
@@ -124,6 +126,9 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     clock,
     log,
   });
+  const { server } = console.app;
+  // Connections that are open keep what they have.
+  if (server instanceof TlsServer) cleanUp.add('https', tls?.onChange((pair) => server.setSecureContext(pair)) ?? (() => undefined));
   cleanUp.add('http', () => console.stop());
   cleanUp.add('sockets', () => sockets.stop());
   gauge(registry, 'console_sockets', 'Consoles and responder pages that are connected', () => sockets.stats().sockets);

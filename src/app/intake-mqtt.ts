@@ -5,18 +5,16 @@ import { startMqttBroker } from '../protocols/mqtt/broker.ts';
 import type { MqttBroker } from '../protocols/mqtt/broker-options.ts';
 import type { MqttMessage } from '../protocols/mqtt/message.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
-import { tlsOf } from './tls.ts';
 
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid */
 export async function startMqtt(context: IntakeContext): Promise<MqttBroker> {
-  const { settings, models, register, refusals, accept, clock, log } = context;
-  const tls = await tlsOf(settings);
+  const { settings, tls, models, register, refusals, accept, clock, log } = context;
   const broker: MqttBroker = await startMqttBroker({
     clock,
     log,
     bind: settings.BIND,
     port: settings.MQTT_PORT,
-    ...(tls === null ? {} : { tls: { ...tls, port: settings.MQTTS_PORT } }),
+    ...(tls === null ? {} : { tls: { ...tls.current(), onChange: tls.onChange, port: settings.MQTTS_PORT } }),
     authenticate: createAuthentication(register),
     accept: acceptMqtt,
     refused: ({ code, source, detail }) => refusals.count({ protocol: 'mqtt', source, code, detail }),

@@ -7,15 +7,21 @@ import type { Models } from '../devices/models.ts';
 import type { Refusals } from '../devices/refusals.ts';
 import type { DeviceRecord, DeviceRegister } from '../devices/register.ts';
 import type { Accept, KnownSender } from '../intake/accept.ts';
+import type { Keeper } from '../intake/keep.ts';
 import type { Postgres } from '../store/postgres.ts';
+import type { TlsIdentity } from './tls.ts';
 
 /** Given to each protocol's part of the composition root. */
 export interface IntakeContext {
   readonly settings: Settings;
+  /** Null: no TLS listeners. */
+  readonly tls: TlsIdentity | null;
   readonly models: Models;
   readonly register: DeviceRegister;
   readonly refusals: Refusals;
   readonly accept: Accept;
+  /** For what the centre itself says (a gap, a held message): no device waits for its acknowledgement. */
+  readonly keeper: Keeper;
   readonly postgres: Postgres;
   /** Where nobody knows whose a device is, the centre's own municipality looks after it. */
   readonly ownMunicipality: string;

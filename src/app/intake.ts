@@ -21,11 +21,13 @@ import { type IntakeContext, addressOf } from './intake-parts.ts';
 import { startSipIntake } from './intake-scaip.ts';
 import { gauge, intakeCounter } from './measures.ts';
 import type { Stores } from './stores.ts';
+import type { TlsIdentity } from './tls.ts';
 
 export interface IntakeParts {
   readonly settings: Settings;
   readonly configuration: Configuration;
   readonly stores: Stores;
+  readonly tls: TlsIdentity | null;
   readonly checks: HealthCheck[];
   /** Told after each commit. */
   readonly committed: () => void;
@@ -42,11 +44,12 @@ export interface IntakeAddresses {
   readonly mqtts?: string;
   readonly sipUdp: string;
   readonly sipTcp: string;
+  readonly sips?: string;
 }
 
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid */
 export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> {
-  const { settings, configuration, stores, checks, committed, clock, random, log, registry, cleanUp } = parts;
+  const { settings, configuration, stores, tls, checks, committed, clock, random, log, registry, cleanUp } = parts;
   const { postgres } = stores;
   const { models, escalation, municipalities } = configuration;
   const register = createDeviceRegister({ source: createDeviceSource(postgres), clock });
@@ -78,7 +81,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     return accepted;
   };
   const [{ number: ownMunicipality } = { number: '' }] = municipalities;
-  const context: IntakeContext = { settings, models, register, refusals, accept, postgres, ownMunicipality, clock, random, log };
+  const context: IntakeContext = { settings, tls, models, register, refusals, accept, keeper, postgres, ownMunicipality, clock, random, log };
 
   const broker = await startMqtt(context);
   cleanUp.add('mqtt', () => broker.stop());

@@ -1,6 +1,6 @@
 /** Opens a listening TCP or TLS socket; a port that cannot be had becomes one sentence that names its setting. */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { Server as TlsServer, createServer as createTlsServer } from 'node:tls';
 import { CentreError, systemCode } from '../../base/errors.ts';
 
 export interface ListenOptions {
@@ -19,6 +19,8 @@ export interface ListenOptions {
 export interface TlsIdentity {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
+  /** Told of each renewed pair; what comes back ends that. Open connections keep the old one. */
+  readonly onChange?: (renewed: (pair: Pick<TlsIdentity, 'cert' | 'key'>) => void) => () => void;
 }
 
 /** How long a TLS handshake may take, in milliseconds. */
@@ -30,10 +32,14 @@ export async function listen(options: ListenOptions): Promise<Server> {
   const server =
     options.tls === undefined
       ? createServer({ allowHalfOpen: true, noDelay: true }, options.connected)
-      : createTlsServer({ ...options.tls, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_MS, minVersion: 'TLSv1.2' }, (socket) => {
+      : createTlsServer({ ...secureContextOf(options.tls), allowHalfOpen: true, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
           socket.setNoDelay(true);
           options.connected(socket);
         });
+  if (server instanceof TlsServer) {
+    const forget = options.tls?.onChange?.((pair) => server.setSecureContext(secureContextOf(pair)));
+    server.on('close', () => forget?.());
+  }
   server.on('tlsClientError', (_error: Error, socket: Socket) => options.handshakeFailed(socket.remoteAddress ?? ''));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error) => reject(explained(error, options)));
@@ -44,6 +50,9 @@ export async function listen(options: ListenOptions): Promise<Server> {
   server.on('error', () => undefined);
   return server;
 }
+
+/** All that a secure context depends on: a renewed one replaces the whole. */
+const secureContextOf = ({ cert, key }: Pick<TlsIdentity, 'cert' | 'key'>) => ({ cert, key, minVersion: 'TLSv1.2' }) as const;
 
 export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
