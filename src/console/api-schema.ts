@@ -4,6 +4,7 @@ import { STATES, WAITS } from '../alarms/alarm.ts';
 import { ROLES } from '../alarms/command.ts';
 import { EVENT_NAMES } from '../alarms/event.ts';
 import { KINDS, PRIORITIES } from '../alarms/signal.ts';
+import { CREDENTIAL_STATES } from '../devices/credentials.ts';
 import { PROBLEM_CODES } from './problem.ts';
 
 const instant = z.iso.datetime();
@@ -147,6 +148,8 @@ export const DEVICES = z.object({
       battery: z.int().nullable(),
       mains: z.boolean().nullable(),
       online: z.boolean().nullable(),
+      credentials: z.enum(CREDENTIAL_STATES),
+      replyUnacknowledgedAt: instant.nullable(),
       triggers: z.array(TRIGGER),
       refusals: z.array(REFUSED),
     }),

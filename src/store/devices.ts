@@ -2,6 +2,8 @@
 import { type Instant, toIso } from '../base/clock.ts';
 import type { DevicePage } from '../console/api-schema.ts';
 import type { DeviceQuery, ListDevices } from '../console/desk-routes.ts';
+import { credentialState } from '../devices/credentials.ts';
+import type { Models } from '../devices/models.ts';
 import type { SecretStore } from '../devices/provisioning.ts';
 import type { RefusalStore } from '../devices/refusals.ts';
 import type { DeviceRecord, DeviceSource } from '../devices/register.ts';
@@ -167,8 +169,12 @@ export function createRefusalStore(postgres: Postgres): RefusalStore {
 }
 
 type ListedDevice = DevicePage['devices'][number];
-interface ListRow extends Omit<ListedDevice, 'lastSeenAt'> {
+interface ListRow extends Omit<ListedDevice, 'lastSeenAt' | 'replyUnacknowledgedAt' | 'protocol' | 'credentials'> {
+  readonly protocol: 'mqtt' | 'scaip';
+  readonly hasSecret: boolean;
+  readonly hasCertificate: boolean;
   readonly lastSeenAt: Date | null;
+  readonly replyUnacknowledgedAt: Date | null;
 }
 
 /** Rows as JSON come with PostgreSQL's way of writing an instant; this is ours. */
@@ -176,6 +182,8 @@ const ISO = (column: string): string => `to_char(${column} at time zone 'UTC', '
 const REFUSED_OF = `r.source in (d.serial, d.controller_id) and r.protocol = d.protocol`;
 const LIST = `
   select d.serial, d.municipality, h.name as "householdName", d.model, d.protocol, d.state, s.seen_at as "lastSeenAt", s.battery, s.mains, s.online,
+    s.reply_unacknowledged_at as "replyUnacknowledgedAt", d.certificate_sha256 is not null as "hasCertificate",
+    case d.protocol when 'mqtt' then d.secret_sha256 is not null else d.sip_ha1_md5 is not null end as "hasSecret",
     (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'room', t.room, 'seenAt', ${ISO('t.seen_at')}, 'battery', t.battery)
       order by t.id), '[]') from trigger t where t.serial = d.serial) as triggers,
     (select coalesce(jsonb_agg(jsonb_build_object('code', r.code, 'count', r.count, 'lastAt', ${ISO('r.last_at')}) order by r.last_at desc), '[]')
@@ -202,14 +210,19 @@ const STRANGERS = `
     and ($1::text is null or strpos(lower(r.source), lower($1)) > 0)
   order by r.last_at desc limit 200`;
 
-export function createDeviceList(postgres: Postgres): ListDevices {
+export function createDeviceList(postgres: Postgres, models: Pick<Models, 'get'>): ListDevices {
   return async (viewer: Viewer, { search, refused, cursor, limit }: DeviceQuery): Promise<DevicePage> => {
     const municipalities = viewer.municipalities.includes(ALL_MUNICIPALITIES) ? null : viewer.municipalities;
     const after = cursor === null ? null : Buffer.from(cursor, 'base64url').toString('latin1').replaceAll('\0', '');
     const wanted = search?.replaceAll('\0', '') ?? null;
     const rows = await rowsOf<ListRow>(postgres, LIST, [municipalities, wanted, refused, after, limit + 1]);
     const strangers = cursor === null ? await rowsOf<RefusalRow>(postgres, STRANGERS, [wanted]) : [];
-    const devices = rows.slice(0, limit).map((row) => ({ ...row, lastSeenAt: row.lastSeenAt?.toISOString() ?? null }));
+    const devices = rows.slice(0, limit).map(({ hasSecret, hasCertificate, lastSeenAt, replyUnacknowledgedAt, ...row }) => ({
+      ...row,
+      lastSeenAt: lastSeenAt?.toISOString() ?? null,
+      replyUnacknowledgedAt: replyUnacknowledgedAt?.toISOString() ?? null,
+      credentials: credentialState({ protocol: row.protocol, hasSecret, hasCertificate }, models.get(row.model).scaip),
+    }));
     const last = devices.at(-1);
     return {
       devices,

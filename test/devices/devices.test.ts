@@ -8,12 +8,14 @@ import { createLog } from '../../src/base/log.ts';
 import { createAuthentication, RETIRED } from '../../src/devices/authentication.ts';
 import { SEEN, type SeenFacts } from '../../src/devices/interpretation.ts';
 import { generateDeviceSecret, renewSecret } from '../../src/devices/provisioning.ts';
+import { loadModels } from '../../src/devices/models.ts';
 import { createRefusals, OTHERS, type RefusalCount } from '../../src/devices/refusals.ts';
 import { createDeviceRegister, type DeviceRecord, REMEMBERED_MS } from '../../src/devices/register.ts';
 import { createLifeSigns, type DeviceSeen, WRITE_EVERY_MS } from '../../src/devices/supervision.ts';
 import { createDeviceList, createDeviceSource, createLifeSignStore, createRefusalStore } from '../../src/store/devices.ts';
 import { SILENT, startStores } from '../support/stores.ts';
 
+const MODELS = loadModels('config/models');
 const away = (): CentreError => new CentreError('store-away', 'PostgreSQL does not answer.');
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -327,7 +329,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     refuse('NJ-1103-0001', 'wrong-password');
     refuse('0026317', 'unknown-device', 'scaip');
     await refusals.flush();
-    const list = createDeviceList(postgres);
+    const list = createDeviceList(postgres, MODELS);
     const viewer = (...municipalities: string[]) => ({ account: 'teknisk', name: 'T', roles: ['technician'] as const, municipalities });
     const query = { search: null, refused: false, cursor: null, limit: 200 };
     const page = await list(viewer('*'), query);
@@ -346,6 +348,8 @@ await t.test('on the real PostgreSQL', async (t) => {
       battery: 80,
       mains: false,
       online: false,
+      credentials: 'secret',
+      replyUnacknowledgedAt: null,
       triggers: [
         { id: 'p1', name: 'Smykke', room: 'Stue', seenAt: toIso(at + 1000), battery: 70 },
         { id: 'p2', name: '', room: '', seenAt: null, battery: 3 },
