@@ -7,7 +7,9 @@ import { ClientTransactions, type Outcome, type OwnRequest } from './client-tran
 import type { Flow } from './flow.ts';
 import type { Framed, HeadFault, MalformedRequest, SipHeader, SipRequest } from './message.ts';
 import { ServerTransactions, transactionKey } from './server-transactions.ts';
-import { type Answer, answerTag, writeAnswer } from './write.ts';
+import { type Answer, UNAVAILABLE, answerTag, writeAnswer } from './write.ts';
+
+export { RETRY_AFTER } from './write.ts';
 
 /** What one listener has seen; grows for ever, for the technicians' page and the metrics. */
 export interface ListenerCounters {
@@ -64,9 +66,7 @@ export interface CoreOptions {
 
 /** CARU's gateway waits 20 s for an answer: later than this a 503 goes out and the device repeats. */
 const ANSWER_WITHIN: Milliseconds = seconds(20);
-export const RETRY_AFTER: SipHeader = { name: 'retry-after', value: '5' };
 const ALLOW: SipHeader = { name: 'allow', value: 'MESSAGE, OPTIONS' };
-const UNAVAILABLE: Answer = { status: 503, reason: 'Service Unavailable', headers: [RETRY_AFTER] };
 
 /** The answer to a head that cannot be worked with. */
 export const FAULT_ANSWERS: Readonly<Record<HeadFault, Answer>> = {

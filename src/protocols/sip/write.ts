@@ -30,14 +30,20 @@ export interface Answer {
   readonly body?: Uint8Array;
 }
 
+/** With a 503: how long to wait before the next try. */
+export const RETRY_AFTER: SipHeader = { name: 'retry-after', value: '5' };
+/** Too much in hand, a store that is away, a stop under way: the device repeats. */
+export const UNAVAILABLE: Answer = { status: 503, reason: 'Service Unavailable', headers: [RETRY_AFTER] };
+
 /**
  * The response to a request (RFC 3261 § 8.2.6): Via, From, To, Call-ID and CSeq as they came, the top Via completed with
- * where the packet came from, To with `tag` where it had none. Headers that are missing from a malformed request stay away.
+ * where the packet came from, To with `tag` where it had none (null: left as it is, for a 100). Headers that are missing
+ * from a malformed request stay away.
  */
 export function writeAnswer(
   request: { readonly headers: readonly SipHeader[] },
   answer: Answer,
-  to: { readonly source: { readonly address: string; readonly port: number }; readonly tag: string },
+  to: { readonly source: { readonly address: string; readonly port: number }; readonly tag: string | null },
 ): Buffer {
   const headers: SipHeader[] = request.headers
     .filter((one) => one.name === 'via')
@@ -45,7 +51,7 @@ export function writeAnswer(
   for (const name of ['from', 'to', 'call-id', 'cseq']) {
     const value = header(request, name);
     if (value === null) continue;
-    const tagged = name === 'to' && parseNameAddress(value).tag === null ? `${value};tag=${to.tag}` : value;
+    const tagged = name === 'to' && to.tag !== null && parseNameAddress(value).tag === null ? `${value};tag=${to.tag}` : value;
     headers.push({ name, value: tagged });
   }
   headers.push(...(answer.headers ?? []));
