@@ -60,10 +60,18 @@ create table listening (
   judged_at     timestamptz not null
 );
 
--- The last that is known of a session at an external broker: what came after seen_at and before a new session may be lost.
+-- What is known of a session at an external broker: what came after seen_at and before a new session may be lost.
 create table bridge_session (
   client_id     text primary key,
   connected_at  timestamptz not null,
-  seen_at       timestamptz not null
+  seen_at       timestamptz not null,
+  -- What the session is subscribed to.
+  filters       text[] not null default '{}',
+  -- Since when it has had these subscriptions for so long that nothing from before can be under way; null: not yet.
+  settled_at    timestamptz,
+  -- A loss that was noticed and is not yet told.
+  gap_from      timestamptz,
+  -- The broker gives back to it what it publishes under its own subscription: how a session is proven.
+  echoes        boolean not null default false
 );
 `;
