@@ -6,8 +6,13 @@ import type { MqttBroker } from '../protocols/mqtt/broker-options.ts';
 import type { MqttMessage } from '../protocols/mqtt/message.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
 
+/** The centre's own broker, and the bridge to an external one when the settings name it. */
+export interface MqttIntake extends MqttBroker {
+  readonly bridge: { fault(): string | null } | null;
+}
+
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid */
-export async function startMqtt(context: IntakeContext): Promise<MqttBroker> {
+export async function startMqtt(context: IntakeContext): Promise<MqttIntake> {
   const { settings, tls, models, register, refusals, accept, clock, log } = context;
   const broker: MqttBroker = await startMqttBroker({
     clock,
@@ -19,7 +24,7 @@ export async function startMqtt(context: IntakeContext): Promise<MqttBroker> {
     accept: acceptMqtt,
     refused: ({ code, source, detail }) => refusals.count({ protocol: 'mqtt', source, code, detail }),
   });
-  return broker;
+  return { ...broker, bridge: null };
 
   async function acceptMqtt(message: MqttMessage): Promise<'kept' | 'not-kept'> {
     const { device, municipality, payload } = message;

@@ -25,6 +25,8 @@ export interface IntakeContext {
   readonly postgres: Postgres;
   /** Where nobody knows whose a device is, the centre's own municipality looks after it. */
   readonly ownMunicipality: string;
+  /** Numbers of all that the centre serves. */
+  readonly municipalities: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -81,7 +81,21 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     return accepted;
   };
   const [{ number: ownMunicipality } = { number: '' }] = municipalities;
-  const context: IntakeContext = { settings, tls, models, register, refusals, accept, keeper, postgres, ownMunicipality, clock, random, log };
+  const context: IntakeContext = {
+    settings,
+    tls,
+    models,
+    register,
+    refusals,
+    accept,
+    keeper,
+    postgres,
+    ownMunicipality,
+    municipalities: municipalities.map(({ number }) => number),
+    clock,
+    random,
+    log,
+  };
 
   const broker = await startMqtt(context);
   cleanUp.add('mqtt', () => broker.stop());
@@ -92,6 +106,9 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     { name: 'mqtt', needed: true, check: () => Promise.resolve(null) },
     { name: 'sip', needed: true, check: () => Promise.resolve(null) },
   );
+  const { bridge } = broker;
+  // Devices that connect directly are served all the same, and another node would reach the platform no better.
+  if (bridge !== null) checks.push({ name: 'bridge', needed: false, check: () => Promise.resolve(bridge.fault()) });
   return {
     mqtt: addressOf(broker),
     ...(broker.tlsPort === null ? {} : { mqtts: addressOf({ host: broker.host, port: broker.tlsPort }) }),
