@@ -1,31 +1,18 @@
-/** SCAIP: bodies decoded and written, and the receiver on real sockets, also against sipp. */
+/** The SCAIP receiver on real sockets, also against sipp. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { type Socket as UdpSocket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
 import t from 'tap';
 import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
-import {
-  DEVICE_COMPONENTS,
-  DEVICE_TYPES,
-  LOCATION_CODES,
-  REPLY_STATUSES,
-  STATUS_CODES,
-  SYSTEM_CONFIGURATIONS,
-  codeName,
-} from '../../src/protocols/scaip/codes.ts';
-import { decodeBody, decodeReply } from '../../src/protocols/scaip/decode.ts';
-import { encodeReply, encodeRequest } from '../../src/protocols/scaip/encode.ts';
-import { type ScaipRequest, messageTypeOf, positionOf, statusOf, wantsNoVoice } from '../../src/protocols/scaip/message.ts';
 import { type AcceptScaip, type ScaipMessage, type ScaipServer, startScaip } from '../../src/protocols/scaip/receive.ts';
 import type { StreamLimits } from '../../src/protocols/sip/tcp.ts';
 import { type SipMessage, header } from '../../src/protocols/sip/message.ts';
@@ -33,185 +20,7 @@ import { parseDatagram } from '../../src/protocols/sip/parse.ts';
 
 const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
 const sample = (name: string): Buffer => readFileSync(join(VECTORS, 'scaip', name));
-const json = <T>(name: string): T => JSON.parse(readFileSync(join(VECTORS, 'scaip', name), 'utf8')) as T;
 const PENDANT = sample('R05_possum_pendant_gsm_empty.xml').toString().trim();
-
-/** A request flattened to what vectors say of it. */
-function facts(request: ScaipRequest) {
-  const position = positionOf(request);
-  const numbers = Object.fromEntries(
-    (['sco', 'cha', 'hbo', 'dty', 'dco', 'pri', 'lco', 'ico', 'ame', 'mreq'] as const).map((name) => [name, request[name]?.value ?? null]),
-  );
-  return {
-    ...request,
-    ...numbers,
-    type: messageTypeOf(request),
-    status: statusOf(request),
-    stcRaw: request.stc?.raw ?? null,
-    crd: request.crd.map((one) => [one.scheme, one.target]),
-    noVoice: wantsNoVoice(request),
-    lat: position === null ? null : Math.round(position.lat * 1e6) / 1e6,
-    lon: position === null ? null : Math.round(position.lon * 1e6) / 1e6,
-    at: position?.at ?? null,
-  };
-}
-const decode = (text: string | Uint8Array) => decodeBody(typeof text === 'string' ? Buffer.from(text) : text);
-
-await t.test('real messages are read as the reference lists them', async (t) => {
-  const expected = json<Record<string, object>>('expected.json');
-  for (const file of readdirSync(join(VECTORS, 'scaip')).filter((name) => /^R(?!15).*\.xml$/.test(name))) {
-    const { request, ref } = decode(sample(file));
-    assert.ok(request, file);
-    t.match(facts(request), expected[file] ?? t.fail(`${file} has no expectation`), file);
-    t.same([ref, request.unknown], [request.ref, []], file);
-  }
-  t.same(decodeReply(sample('R15_arc_reply_ok.xml')), { ref: '00020486', snu: 0 });
-  t.equal(decodeReply(Buffer.from('<mrq><ref>1</ref></mrq>')), null);
-});
-
-await t.test('messages built from the tables', async (t) => {
-  for (const { name, xml, expect } of json<{ name: string; xml: string; expect: Record<string, unknown> }[]>('built.json')) {
-    const { request } = decode(xml);
-    assert.ok(request, name);
-    const { lat, lon, ...rest } = expect;
-    t.match(facts(request), rest, name);
-    if (typeof lat === 'number')
-      t.ok(Math.abs(facts(request).lat! - lat) < 1e-5 && Math.abs(facts(request).lon! - (lon as number)) < 1e-5, name);
-  }
-  const gga = (text: string) => decode(`<mrq><ref>1</ref><lge><gga>${text}</gga></lge></mrq>`).request?.lge?.gga?.value;
-  t.equal(gga('$GPGGA,123519,5858.1980,N,00543.9864,E,0,,,,,,,,'), null, 'no fix');
-  t.equal(gga('$GPGGA,123519,5858.1980,N,00543.9864,E,1,08,0.9,45.4,M,46.9,M,,*72'), null, 'wrong checksum');
-  t.ok(gga('$GPGGA,123519,5858.1980,S,00543.9864,W,1,08,,,,,,')!.lat < -58);
-  const at = (text: string) => decode(`<mrq><ref>1</ref><lge><tim>${text}</tim></lge></mrq>`).request?.lge?.tim?.value;
-  for (const text of ['2024-05-12T22:14:00+02:00', '2024-05-12T20:14Z', '2024-05-12T22:14+0200'])
-    t.equal(at(text), 1_715_544_840_000, text);
-  for (const text of ['2024-05-12T22:14', 'now', '2024-13-45T99:99Z']) t.equal(at(text), null, text);
-  t.equal(decode('<mrq><ref>1</ref><geo>95,5</geo></mrq>').request?.lge?.geo?.value, null, 'outside the globe');
-});
-
-await t.test('wrong encodings do not lose the alarm', async (t) => {
-  const text = '<mrq><ref>1</ref><cid>26317</cid><dty>3</dty><lte>Kjøkken Ås</lte></mrq>';
-  const swapped = Buffer.from(`\ufeff${text}`, 'utf16le').swap16();
-  const encodings = {
-    utf8: Buffer.from(text),
-    'utf8 with BOM': Buffer.from(`\ufeff${text}`),
-    latin1: Buffer.from(text, 'latin1'),
-    utf16: Buffer.from(text, 'utf16le'),
-    utf16be: swapped,
-  };
-  for (const [name, bytes] of Object.entries(encodings)) t.match(decode(bytes).request, { cid: '26317', lte: 'Kjøkken Ås' }, name);
-  t.match(decode(`<?xml version="1.0" encoding="UTF-16"?>${text}`).request, { lte: 'Kjøkken Ås' }, 'a declaration that lies');
-  t.match(decode('<mrq><ref>1</ref><cid>1</cid><dty>3</dty><lte>a\u0000b\u0007\ud800</lte></mrq>').request, {
-    lte: 'a\ufffdb\ufffd\ufffd',
-  });
-});
-
-await t.test('unreadable bodies give their reference when it is whole', async (t) => {
-  const cases: [string, string | null, string | null][] = [
-    ['', null, null],
-    ['hello', null, null],
-    ['<mrq>', null, null],
-    ['<scaip><ref>S1</ref></scaip>', 'S1', null],
-    ['<mrq><ref>T1</ref><cid>26317</cid><dty>3', 'T1', '26317'],
-    ['<mrq><ref>T1</ref><cid>26317</cid><dty>3</d', 'T1', '26317'],
-    ['<mrq><ref>T', null, null],
-    ['<mrq><ref>T1</ref><dty>3</stc></mrq>', 'T1', null],
-    [`<mrq>${'<a>'.repeat(20)}${'</a>'.repeat(20)}<ref>D1</ref></mrq>`, 'D1', null],
-    [`<mrq><ref>M1</ref>${'<a>1</a>'.repeat(1000)}</mrq>`, 'M1', null],
-    [`<mrq><ref>${'x'.repeat(100)}</ref></mrq`, null, null],
-  ];
-  for (const [text, ref, cid] of cases.slice(0, -1)) t.same(decode(text), { request: null, ref, cid }, text.slice(0, 50));
-  t.match(decode(cases.at(-1)![0]), { ref: null, request: { ref: null } }, 'a reference too long to be one');
-  const bomb =
-    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><mrq><ref>B1</ref><cid>1</cid><dty>2</dty><lte>&b;</lte></mrq>';
-  t.match(decode(bomb), { request: null, ref: 'B1' }, 'entities are not for alarms');
-  t.match(decode('<!DOCTYPE mrq SYSTEM "x.dtd"><mrq><ref>1</ref><lte>&b;</lte></mrq>').request, { lte: '&b;' }, 'nor expanded');
-});
-
-await t.test('cut at every length, mirrored, and random', async (t) => {
-  for (const file of readdirSync(join(VECTORS, 'scaip')).filter((name) => name.endsWith('.xml') && !name.startsWith('R15'))) {
-    const bytes = Buffer.from(sample(file).toString().trim());
-    const whole = decode(bytes);
-    for (let size = 0; size < bytes.length; size++) {
-      const cut = decode(bytes.subarray(0, size));
-      if (cut.request !== null) assert.deepEqual(cut, whole, `${file} cut at ${size} says nothing else`);
-      assert.ok(cut.ref === null || cut.ref === whole.ref);
-    }
-  }
-  t.equal(Buffer.from(encodeReply({ ref: '00020486', snu: 0 })).toString(), sample('R15_arc_reply_ok.xml').toString().trim());
-  t.equal(Buffer.from(encodeReply({ ref: '<&>', snu: 0 })).toString(), '<mrs><ref>&lt;&amp;&gt;</ref><snu>0</snu></mrs>');
-  const text = fc.string({ minLength: 1, maxLength: 60, unit: 'binary' });
-  const names = fc.constantFrom('ref', 'cid', 'did', 'dte', 'stt', 'lva', 'lte', 'ite', 'ver');
-  fc.assert(
-    fc.property(fc.uniqueArray(fc.tuple(names, text), { selector: ([name]) => name }), (elements) => {
-      const { request } = decode(encodeRequest(elements));
-      assert.ok(request);
-      for (const [name, value] of elements) {
-        // eslint-disable-next-line no-control-regex
-        if (/[\u0000-\u001f\ufffe\uffff\ud800-\udfff]/.test(value)) continue;
-        const trimmed = value.trim();
-        const wanted = trimmed === '' || (name === 'ref' && trimmed.length > 64) ? null : trimmed;
-        assert.equal(request[name as 'ref'], wanted);
-      }
-    }),
-    { numRuns: 300 },
-  );
-  const words = fc.constantFrom(
-    '<mrq>',
-    '</mrq>',
-    '<ref>',
-    '</ref>',
-    '<cid>1</cid>',
-    '<![CDATA[',
-    ']]>',
-    '<!--',
-    '&',
-    '&#0;',
-    '<mrq',
-    '>',
-    '"',
-    '<?',
-    '<!ENTITY',
-    '\u0000',
-  );
-  const part = fc.oneof(
-    fc.uint8Array({ maxLength: 30 }),
-    words.map((word) => Buffer.from(word)),
-  );
-  fc.assert(
-    fc.property(fc.array(part, { maxLength: 30 }), (parts) => {
-      const { ref, request } = decode(Buffer.concat(parts));
-      assert.ok(ref === null || ref.length <= 64);
-      assert.ok(request === null || !JSON.stringify(request).includes('\\u0000'));
-    }),
-    { numRuns: 2000 },
-  );
-  t.ok(true);
-});
-
-await t.test('codes are complete as the reference prints them', async (t) => {
-  const missing = (table: Record<number, string>, last: number) =>
-    Array.from({ length: last + 1 }, (_, i) => i).filter((i) => !(i in table));
-  t.same(missing(DEVICE_TYPES, 51), [42], 'dty 42 is an open point');
-  t.same([missing(STATUS_CODES, 127), missing(LOCATION_CODES, 52), missing(DEVICE_COMPONENTS, 29)], [[], [], []]);
-  const names = [
-    codeName(DEVICE_TYPES, 5),
-    codeName(STATUS_CODES, 16),
-    codeName(STATUS_CODES, 102),
-    codeName(LOCATION_CODES, 21),
-    codeName(DEVICE_COMPONENTS, 11),
-  ];
-  t.same(names, ['fall detector', 'battery low', 'test transmission primary channel', 'kitchen', 'switch 5']);
-  t.same([codeName(DEVICE_TYPES, 9999), codeName(DEVICE_TYPES, null), codeName(STATUS_CODES, 49)], [null, null, 'inactive']);
-});
-
-await t.test('the page on SCAIP names every element and status', async (t) => {
-  const page = readFileSync(new URL('../../docs/protocols/scaip.md', import.meta.url), 'utf8');
-  const request = decode('<mrq><ref>1</ref></mrq>').request!;
-  for (const element of Object.keys(request)) if (element !== 'unknown') t.ok(page.includes(`| \`${element}\` | `), element);
-  for (const table of [REPLY_STATUSES, SYSTEM_CONFIGURATIONS])
-    for (const [code, name] of Object.entries(table)) t.ok(page.includes(`${code} ${name}`), name);
-});
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The receiver on real sockets.

@@ -1,4 +1,7 @@
-/** The code tables of SCAIP as data, with their English names. Codes are integers: devices write `2`, `02` and `0002`. */
+/**
+ * The code tables of SCAIP as data, with the names that the standard's users give them in English. Codes are integers:
+ * devices write `2`, `02` and `0002`. How a screen says them, in both languages, is told in `src/console/web/texts`.
+ */
 
 export type CodeTable = Readonly<Record<number, string>>;
 
@@ -293,6 +296,46 @@ export const SYSTEM_CONFIGURATIONS: CodeTable = {
   3: 'group, staff on duty is the receiver',
 };
 
+/** `cha`, one digit. */
+export const CALL_HANDLINGS: CodeTable = { 0: 'the device calls the centre', 1: 'the centre calls back' };
+
+/** `hbo`, one digit. 2 and 3 are an open point. */
+export const HEARTBEAT_OPTIONS: CodeTable = { 0: 'fixed interval', 1: 'adjustable by the centre' };
+
+/** `ame`, one digit. */
+export const ADDITIONAL_MESSAGES: CodeTable = { 0: 'stands alone', 1: 'another message belongs to this one' };
+
+/** `mreq`; the others are an open point. */
+export const MEDIA_REQUESTS: CodeTable = { 0: 'as the receiver likes', 4: 'no media' };
+
+/** Every table that a request's elements have, by element. */
+export const CODE_TABLES = {
+  dty: DEVICE_TYPES,
+  stc: STATUS_CODES,
+  lco: LOCATION_CODES,
+  dco: DEVICE_COMPONENTS,
+  sco: SYSTEM_CONFIGURATIONS,
+  cha: CALL_HANDLINGS,
+  hbo: HEARTBEAT_OPTIONS,
+  ame: ADDITIONAL_MESSAGES,
+  mreq: MEDIA_REQUESTS,
+} as const satisfies Readonly<Record<string, CodeTable>>;
+
+const run = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+/**
+ * Codes of which only one source tells, or that are inferred: `dty`, `stc` and `lco` have a second alphabetical run, which
+ * is probably from TS 50134-9, and 49 was misprinted. Only the bought standard can settle them.
+ */
+export const UNSETTLED: Readonly<Partial<Record<keyof typeof CODE_TABLES, readonly number[]>>> = {
+  dty: run(42, 51),
+  stc: [49, ...run(112, 127)],
+  lco: run(37, 52),
+  hbo: [2, 3],
+  ame: [1],
+  mreq: [4],
+};
+
 /** `snu` of the reply. */
 export const REPLY_STATUSES: CodeTable = {
   0: 'ok',
@@ -304,3 +347,14 @@ export const REPLY_STATUSES: CodeTable = {
   6: 'busy',
   7: 'mandatory tag missing',
 };
+
+/** `mre` of the reply. */
+export const MEDIA_REPLIES: CodeTable = {
+  0: 'no voice call',
+  1: 'duplex call',
+  2: 'microphone only, the centre listens',
+  3: 'loudspeaker only, the centre speaks',
+};
+
+/** `cre` of the reply. */
+export const CALL_REPLIES: CodeTable = { 61: 'call the receiver that is programmed', 62: 'call the number in tnu' };

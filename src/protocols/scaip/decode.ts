@@ -16,13 +16,16 @@ const MAX_TEXT = 1024;
 /** A reference longer than this is no reference: echoing it cut would match nothing. */
 const MAX_REF = 64;
 
+/** What a request is called; `scaip` in one dialect only, whose elements are the same (reference § 6). */
+const ROOTS = ['mrq', 'scaip'];
+
 /**
- * Reads the first `<mrq>` in a body, whatever the Content-Type, the encoding, a declaration or what stands around it.
- * A document that declares entities is not read. Never throws.
+ * Reads the first `<mrq>` (else `<scaip>`) in a body, whatever the Content-Type, the encoding, a declaration or what stands
+ * around it. A document that declares entities is not read. Never throws.
  */
 export function decodeBody(body: Uint8Array): DecodedBody {
   const text = xmlText(body);
-  const found = findElement(text, 'mrq');
+  const found = ROOTS.reduce((first: ReturnType<typeof findElement>, name) => first ?? findElement(text, name), null);
   const root = found === null || !found.whole || /<!ENTITY/i.test(text) ? null : readElement(found.xml);
   if (root === null) return { request: null, ref: salvage(text, 'ref', MAX_REF), cid: salvage(text, 'cid', MAX_REF) };
   const request = interpretElements(root);
@@ -44,9 +47,10 @@ function salvage(text: string, name: string, limit: number): string | null {
   return found === undefined ? null : storable(found);
 }
 
-const KNOWN = new Set(
-  'ref ver sco cha mty hbo cid dty did dco dte crd stc stt pri lco lva lge geo tim gga lte ico ite ame mreq'.split(' '),
-);
+/** All elements of a request (reference § 2), those of the position too. */
+export const ELEMENTS: readonly string[] =
+  'ref ver sco cha mty hbo cid dty did dco dte crd stc stt pri lco lva lge geo tim gga lte ico ite ame mreq'.split(' ');
+const KNOWN = new Set(ELEMENTS);
 
 function interpretElements(root: Element): ScaipRequest {
   const first = new Map<string, Element>();
@@ -71,7 +75,8 @@ function interpretElements(root: Element): ScaipRequest {
     cha: number('cha'),
     mty: type === null ? null : { raw: type, value: MESSAGE_TYPES.find((known) => known === type.toUpperCase()) ?? null },
     hbo: number('hbo'),
-    cid: text('cid'),
+    // Digits by the standard; there are units that put spaces before or into them.
+    cid: text('cid')?.replace(/\s/g, '') ?? null,
     dty: number('dty'),
     did: text('did'),
     dco: number('dco'),
@@ -120,8 +125,9 @@ function geoBlock(elements: readonly Element[]): GeoBlock | null {
   return block.geo === null && block.tim === null && block.gga === null ? null : block;
 }
 
+/** 0,0 lies in the sea off Africa: what a receiver says that has no position yet. */
 const degrees = (lat: number, lon: number): Degrees | null =>
-  Number.isFinite(lat) && Number.isFinite(lon) && Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? { lat, lon } : null;
+  Math.abs(lat) <= 90 && Math.abs(lon) <= 180 && (lat !== 0 || lon !== 0) ? { lat, lon } : null;
 
 /** `58.97,5.7331`: decimal latitude and longitude; signs and a `geo:` in front are taken too (RFC 5870). */
 function readGeo(text: string): Degrees | null {
@@ -150,6 +156,8 @@ function readGga(text: string): Degrees | null {
 
 function nmeaDegrees(value: string | undefined, digits: number, side: string | undefined, negative: string): number | null {
   if (value === undefined || !/^\d{4,5}(?:\.\d{1,9})?$/.test(value)) return null;
-  const magnitude = Number(value.slice(0, digits)) + Number(value.slice(digits)) / 60;
+  const minutes = Number(value.slice(digits));
+  if (minutes >= 60) return null;
+  const magnitude = Number(value.slice(0, digits)) + minutes / 60;
   return side?.toUpperCase() === negative ? -magnitude : magnitude;
 }
