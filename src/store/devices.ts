@@ -29,13 +29,7 @@ interface RecordRow {
   readonly zone: string | null;
 }
 
-const COLUMNS = `d.serial, d.municipality, d.protocol, d.controller_id, d.model, d.state, d.secret_sha256, d.sip_ha1_md5, d.sip_ha1_sha256,
-    d.certificate_sha256, d.test_until,
-    h.id as household_id, h.name as household_name, h.zone`;
-const LOAD = `
-  select ${COLUMNS} from device d left join household h on h.id = d.household_id where d.protocol = 'mqtt' and d.serial = any($1)
-  union all
-  select ${COLUMNS} from device d left join household h on h.id = d.household_id where d.protocol = 'scaip' and d.controller_id = any($2)`;
+const LOAD = 'select * from find_devices($1, $2)';
 
 /** A controller id has at most 16 digits; leading zeros make no difference (SCAIP reference, § 6), and the index knows only one way. */
 function waysToWrite(controllerId: string): string[] {
@@ -47,7 +41,7 @@ function waysToWrite(controllerId: string): string[] {
 export function createDeviceSource(postgres: Postgres): DeviceSource & SecretStore {
   return {
     async load(serials, controllerIds) {
-      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.flatMap(waysToWrite)]);
+      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.flatMap(waysToWrite)], 'load-devices');
       return rows.map(recordOf);
     },
     async setSecret(serial, sha256) {

@@ -4,12 +4,14 @@ import type { Log } from '../base/log.ts';
 import { main } from './migrations/0001-main.ts';
 import { asks } from './migrations/0002-asks.ts';
 import { protocols } from './migrations/0003-protocols.ts';
+import { batches } from './migrations/0004-batches.ts';
 
 /** In order, never edited once released: a mistake is mended by the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0001-main', sql: main },
   { name: '0002-asks', sql: asks },
   { name: '0003-protocols', sql: protocols },
+  { name: '0004-batches', sql: batches },
 ];
 
 /** Any number that nothing else in the database uses: ASCII "migr". */

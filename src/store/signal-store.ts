@@ -11,57 +11,7 @@ import { type Postgres, storeFault } from './postgres.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
 import { inTransaction, storeAway } from './transaction.ts';
 
-/**
- * Makes the keys that are not there and locks all, in order: two batches cannot wait for each other in a circle, and the
- * household always comes before its alarms. A key that somebody else made while this waited is neither made nor seen here:
- * then fewer are held than were asked for, and LOCK_KEYS, which sees it, follows.
- */
-const MAKE_AND_LOCK_KEYS = `
-with made as (
-  insert into joining (key) select key from unnest($1::text[]) key order by key on conflict do nothing returning key
-), locked as (
-  select key from joining where key = any($1) and (select count(*) from made) >= 0 order by key for update
-)
-select (select count(*) from made)::int + (select count(*) from locked)::int as held`;
-const LOCK_KEYS = 'select key from joining where key = any($1) order by key for update';
-
-/**
- * Earlier messages with the same id, or without id the same bytes, one for each pair of sender and message; and the alarms:
- * everything that is open under the keys, and those, open or closed, that the earlier messages belong to.
- */
-const RECALL = `
-with by_id as (
-  select distinct on (s.source, s.message_id, s.digest) s.source, s.message_id, s.digest, s.received_at, s.alarm
-  from unnest($1::text[], $2::text[]) as m(source, id) join signal s on s.source = m.source and s.message_id = m.id
-  where s.verdict <> 'duplicate'
-  order by s.source, s.message_id, s.digest, s.received_at desc
-), by_bytes as (
-  select distinct on (s.source, s.digest) s.source, null as message_id, s.digest, s.received_at, s.alarm
-  from unnest($3::text[], $4::bytea[]) as m(source, digest) join signal s on s.source = m.source and s.digest = m.digest
-  where s.received_at > $5 and s.message_id is null and s.verdict <> 'duplicate'
-  order by s.source, s.digest, s.received_at desc
-), earlier as materialized (select * from by_id union all select * from by_bytes),
-found as (
-  select fold, joining_key, lane, lane_key from alarm
-  where (closed_at is null and joining_key = any($6)) or number = any(array(select alarm from earlier where alarm is not null))
-  order by number for update
-)
-select
-  (select json_agg(json_build_object('source', source, 'message_id', message_id, 'digest', encode(digest, 'hex'),
-    'at', (extract(epoch from received_at) * 1000)::float8, 'alarm', alarm::text)) from earlier) as earlier,
-  (select json_agg(found) from found) as alarms`;
-
-/**
- * What opening takes: the needs that were closed last, and numbers. Asked after the alarms were locked: the desk may have
- * closed one while RECALL waited for its row.
- */
-const BEFORE_OPENING = `
-select
-  (select json_agg(closed) from (
-    select distinct on (joining_key) joining_key, number::text, (extract(epoch from closed_at) * 1000)::float8 as at from alarm
-    where joining_key = any($1) and lane = 'need' and closed_at > $2 order by joining_key, closed_at desc
-  ) closed) as closed,
-  array(select nextval('alarm_number')::text from generate_series(1, $3)) as numbers`;
+const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)';
 
 /** The alarms and the signals in one statement; parameters 1 and 2 are those of WRITE_ALARMS. */
 const KEEP = `${WRITE_ALARMS},
@@ -125,8 +75,7 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
     digest: Buffer.from(signal.digest),
   }));
   const keys = [...new Set(prepared.map(({ key }) => key))].toSorted();
-  await lockKeys(client, keys);
-  const { memory, spare } = await recall(client, prepared, keys, numbers);
+  const { memory, spare } = await prepare(client, prepared, keys, numbers);
   const newNumber = (): string => {
     const number = spare.shift();
     if (number === undefined) throw new RangeError('more alarms were opened than signals can open');
@@ -145,18 +94,15 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }
 
-async function lockKeys(client: pg.ClientBase, keys: readonly string[]): Promise<void> {
-  const query = { name: 'make-and-lock-joining', text: MAKE_AND_LOCK_KEYS, values: [keys] };
-  const { rows } = await client.query<{ held: number }>(query);
-  if (rows[0]?.held !== keys.length) await client.query({ name: 'lock-joining', text: LOCK_KEYS, values: [keys] });
-}
-
-interface Recalled {
+interface Found {
   readonly earlier: EarlierSignal[] | null;
   readonly alarms: AlarmRow[] | null;
+  readonly closed: ClosedRow[] | null;
+  readonly numbers: string[];
 }
 
-async function recall(
+/** Locks the keys, then reads what the signals meet (migration 0004-batches). */
+async function prepare(
   client: pg.ClientBase,
   prepared: readonly Prepared[],
   keys: readonly string[],
@@ -165,27 +111,25 @@ async function recall(
   const withId = prepared.filter(({ signal }) => signal.messageId !== null);
   const without = prepared.filter(({ signal }) => signal.messageId === null);
   const earliest = Math.min(...prepared.map(({ signal }) => signal.receivedAt));
+  const openings = prepared.filter(({ signal }) => laneOf(signal) !== null).length;
+  const spare = numbers.take(openings);
   const values = [
+    keys,
     withId.map(({ signal }) => signal.source),
     withId.map(({ signal }) => signal.messageId),
     without.map(({ signal }) => signal.source),
     without.map(({ digest }) => digest),
     toIso(earliest - DUPLICATE_WINDOW_WITHOUT_ID_MS),
-    keys,
+    toIso(earliest - SOON_AFTER_CLOSED_MS),
+    openings > 0,
+    openings - spare.length,
   ];
-  const recalled = await client.query<Recalled>({ name: 'recall', text: RECALL, values });
-  const { earlier, alarms } = recalled.rows[0] ?? { earlier: null, alarms: null };
-  const openings = prepared.filter(({ signal }) => laneOf(signal) !== null).length;
-  if (openings === 0) return { memory: remember(earlier ?? [], alarms ?? [], []), spare: [] };
-  const spare = numbers.take(openings);
-  const text = BEFORE_OPENING;
-  const before = await client.query<{ closed: ClosedRow[] | null; numbers: string[] }>({
-    name: 'before-opening',
-    text,
-    values: [keys, toIso(earliest - SOON_AFTER_CLOSED_MS), openings - spare.length],
-  });
-  const [found] = before.rows;
-  return { memory: remember(earlier ?? [], alarms ?? [], found?.closed ?? []), spare: [...spare, ...(found?.numbers ?? [])] };
+  const { rows } = await client.query<Found>({ name: 'prepare-batch', text: PREPARE, values });
+  const [found] = rows;
+  return {
+    memory: remember(found?.earlier ?? [], found?.alarms ?? [], found?.closed ?? []),
+    spare: [...spare, ...(found?.numbers ?? [])],
+  };
 }
 
 async function write(

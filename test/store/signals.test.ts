@@ -153,6 +153,7 @@ await t.test('behind a signal that was not kept, what its device sent after it i
   });
   // Two lanes under way; behind them the same device's next message, and one of another device in the same home.
   const first = ['h1', 'h2'].map((home) => failing.keep(fresh(home)));
+  while (failures.length < 2) await new Promise((resolve) => setImmediate(resolve));
   const [behind, beside] = [failing.keep(fresh('h1')), failing.keep(fresh('h1', { source: 'mqtt:other' }))];
   for (const fail of failures) fail();
   for (const one of [...first, behind]) await t.rejects(one, { code: 'store-away' });
