@@ -347,6 +347,29 @@ void t.test('configuration of the centre', async (t) => {
   t.match(all, /centre\.json: phone: "12" is not a telephone number/);
   t.match(all, /centre\.json: .*color/);
   t.throws(() => loadCentre(dir), { code: 'config-invalid' });
+  const voice = (text: string): unknown => {
+    write('centre.json', `{ "name": "x", "phone": "59000000", "voice": ${text} }`);
+    const reading = readCentre(dir);
+    return 'faults' in reading ? reading.faults.join('\n').replace(/^.*centre\.json: /, '') : reading.value.voice;
+  };
+  t.same(voice('{ "answer": "none" }'), { answer: 'none' });
+  t.same(voice('{ "answer": "programmed" }'), { answer: 'programmed' });
+  t.same(voice('{ "answer": "call", "number": "+47 59 00 00 01" }'), { answer: 'call', number: '+4759000001' });
+  const uri = 'sip:queue@192.0.2.1:5060;transport=tcp';
+  t.same(voice(`{ "answer": "call", "number": "${uri}" }`), { answer: 'call', number: uri });
+  for (const [text, sentence] of [
+    ['"none"', 'voice: must be none, call or programmed.'],
+    ['{ "answer": "listen" }', 'voice.answer: must be none, call or programmed.'],
+    ['{ "answer": "call" }', 'voice.number: must be the SIP address or number that units call.'],
+    ['{ "answer": "call", "number": "110" }', /^voice\.number: "110" is neither a SIP address such as .* nor a number such as .*\.$/],
+    ['{ "answer": "call", "number": "sip:queue" }', /^voice\.number: "sip:queue" is neither/],
+    ['{ "answer": "call", "number": "sip:a@b<script>" }', /^voice\.number: .* is neither/],
+    ['{ "answer": "none", "number": "+4759000001" }', /^voice: .*number/],
+  ] as const) {
+    t.match(voice(text), sentence, text);
+  }
+  write('centre.json', '{ "name": "x", "phone": "59000000" }');
+  t.same(loadCentre(dir).voice, { answer: 'none' }, 'no voice unless it says so');
   write(
     'municipalities.json',
     '[{ "number": "1103", "name": "Stavanger" }, { "number": "1103", "name": "X" }, { "number": "12", "name": "Y" }]',
