@@ -18,6 +18,17 @@ const url = (protocols: readonly string[]) =>
     `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   );
 
+/** The platform's topics; shared subscriptions begin otherwise, and lose what a dead consumer had in flight. */
+const TOPIC_FILTER = /^nj\/v1(\/[^/#+\0]+|\/\+){0,4}(\/#)?$/;
+const topicFilters = z
+  .string()
+  .transform((text) => text.split(',').map((filter) => filter.trim()))
+  .refine(
+    (filters) => filters.every((filter) => TOPIC_FILTER.test(filter)),
+    'must be topic filters that begin with nj/v1/, separated by commas',
+  )
+  .default(['nj/v1/+/+/+']);
+
 const flag = z
   .enum(['true', 'false', '1', '0'], 'must be true or false')
   .transform((text) => text === 'true' || text === '1')
@@ -44,6 +55,28 @@ const SETTINGS = z.object({
     .regex(/^[A-Za-z0-9.-]{1,64}$/, 'must be 1 to 64 letters, digits, dots and hyphens')
     .default('responssenter'),
   SCAIP_STRICT: flag,
+  MQTT_CLIENT_CA: z.string().optional(),
+  MQTT_BRIDGE_URL: url(['mqtt:', 'mqtts:'])
+    .refine((text) => {
+      const { username, password } = new URL(text);
+      return username === '' && password === '';
+    }, 'must not hold a user name or password: give them in MQTT_BRIDGE_USERNAME and MQTT_BRIDGE_PASSWORD')
+    .optional(),
+  MQTT_BRIDGE_USERNAME: z.string().optional(),
+  MQTT_BRIDGE_PASSWORD: z.string().optional(),
+  MQTT_BRIDGE_TOPICS: topicFilters,
+  MQTT_BRIDGE_CLIENT_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,60}$/, 'must be 1 to 60 letters, digits, dots, underscores and hyphens')
+    .default('responssenter'),
+  MQTT_BRIDGE_CONNECTIONS: z
+    .string()
+    .regex(/^([1-9]|[12]\d|3[0-2])$/, 'must be a number from 1 to 32')
+    .transform(Number)
+    .default(1),
+  MQTT_BRIDGE_CA: z.string().optional(),
+  MQTT_BRIDGE_CERT: z.string().optional(),
+  MQTT_BRIDGE_KEY: z.string().optional(),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
 });
@@ -65,20 +98,26 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   );
   const read = SETTINGS.safeParse(given);
   const faults = read.success
-    ? tlsFaults(read.data)
+    ? pairFaults(read.data)
     : read.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}${shown(issue.path[0])}.`);
   if (!read.success || faults.length > 0) throw new CentreError('settings-invalid', faults.join('\n'));
   return Object.freeze(read.data);
 
   function shown(name: unknown): string {
     // A URL or a token may hold a password: those are never repeated.
-    if (typeof name !== 'string' || /URL|TOKEN|KEY/.test(name)) return '';
+    if (typeof name !== 'string' || /URL|TOKEN|KEY|PASSWORD/.test(name)) return '';
     return ` (it is "${given[name] ?? ''}")`;
   }
 }
 
-function tlsFaults(settings: Settings): string[] {
-  if ((settings.TLS_CERT === undefined) === (settings.TLS_KEY === undefined)) return [];
-  const missing = settings.TLS_CERT === undefined ? 'TLS_CERT' : 'TLS_KEY';
-  return [`${missing} must be given too: TLS_CERT and TLS_KEY belong together.`];
+const PAIRS = [
+  ['TLS_CERT', 'TLS_KEY'],
+  ['MQTT_BRIDGE_CERT', 'MQTT_BRIDGE_KEY'],
+] as const;
+
+function pairFaults(settings: Settings): string[] {
+  return PAIRS.flatMap(([cert, key]) => {
+    if ((settings[cert] === undefined) === (settings[key] === undefined)) return [];
+    return [`${settings[cert] === undefined ? cert : key} must be given too: ${cert} and ${key} belong together.`];
+  });
 }
