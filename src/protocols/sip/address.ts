@@ -127,5 +127,13 @@ export function receivedVia(value: string, source: { readonly address: string; r
 /** A host as a URI holds it: IPv6 in brackets. */
 export const uriHost = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
+/** A source for the log: `udp:192.0.2.7:5060`. */
+export function sourceOf(flow: {
+  readonly transport: string;
+  readonly remote: { readonly address: string; readonly port: number };
+}): string {
+  return `${flow.transport}:${uriHost(flow.remote.address)}:${flow.remote.port}`;
+}
+
 /** Whether a URI taken from a peer may be written into a message of ours: printable, no delimiter of a header. */
 export const writableUri = (uri: string): boolean => uri.length <= 512 && /^[a-z][a-z0-9+.-]*:[!#-;=?-~]+$/i.test(uri);

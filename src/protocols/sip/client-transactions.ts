@@ -1,5 +1,5 @@
 /** Our own requests: retransmitted over UDP until answered, given up after 64 × T1 (RFC 3261 § 17.1.2). */
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Clock, Milliseconds, Timer } from '../../base/clock.ts';
 import type { Random } from '../../base/ids.ts';
 import { parseVia } from './address.ts';
 import type { Flow } from './flow.ts';
@@ -10,6 +10,8 @@ import { serialise } from './write.ts';
 const T1 = 500;
 const T2 = 4000;
 const TIMER_F = 64 * T1;
+/** T4: how long the final answer may come again over UDP. */
+const TIMER_K = 5000;
 /** Beyond this many at once (a flood of forged sources) requests are sent once and not watched. */
 const MAX_UNDER_WAY = 20_000;
 
@@ -43,6 +45,8 @@ export class ClientTransactions {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #byBranch = new Map<string, Transaction>();
+  /** Branches with their final answer over UDP, until timer K; in the order of ending, which is the order of expiry. */
+  readonly #ended = new Map<string, Milliseconds>();
 
   constructor(clock: Clock, random: Random) {
     this.#clock = clock;
@@ -77,14 +81,18 @@ export class ClientTransactions {
     );
   }
 
-  /** Takes a response; false when it belongs to nothing that is under way. */
+  /** Takes a response, matched by branch and method (§ 17.1.3); false when it belongs to no request of ours. */
   receive(response: SipResponse): boolean {
     const branch = parseVia(header(response, 'via') ?? '')?.branch ?? '';
     const transaction = this.#byBranch.get(branch);
-    if (transaction === undefined || parseCSeq(header(response, 'cseq') ?? '')?.method !== transaction.method) return false;
+    if (transaction === undefined) return (this.#ended.get(branch) ?? 0) > this.#clock.monotonic();
+    if (parseCSeq(header(response, 'cseq') ?? '')?.method !== transaction.method) return false;
     // A provisional answer slows retransmission down to T2 (§ 17.1.2.2, Proceeding).
     if (response.status < 200) transaction.interval = T2;
-    else this.#end(branch, { status: response.status });
+    else {
+      this.#end(branch, { status: response.status });
+      if (transaction.flow.transport === 'udp') this.#remember(branch);
+    }
     return true;
   }
 
@@ -120,6 +128,16 @@ export class ClientTransactions {
     transaction.retransmit?.cancel();
     transaction.giveUp?.cancel();
     transaction.end(outcome);
+  }
+
+  /** Answers that come again belong to somebody (timer K). */
+  #remember(branch: string): void {
+    const now = this.#clock.monotonic();
+    for (const [old, until] of this.#ended) {
+      if (until > now && this.#ended.size < MAX_UNDER_WAY) break;
+      this.#ended.delete(old);
+    }
+    this.#ended.set(branch, now + TIMER_K);
   }
 
   #hex(size: number): string {

@@ -1,22 +1,32 @@
-/** What the centre does with SIP messages, whatever socket they came from: answers, transactions, order, counters. */
-import { type Clock, type Timer, type Milliseconds, seconds } from '../../base/clock.ts';
+/** What the centre does with SIP messages, whatever socket they came from: who handles them, order, counters. */
+import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
-import { parseUri, uriHost } from './address.ts';
+import { parseNameAddress, parseUri, uriHost } from './address.ts';
+import { FAULT_ANSWERS, NO_SUCH_CALL, allow, answerByMethod, refuseExtensions } from './answers.ts';
 import { ClientTransactions, type Outcome, type OwnRequest } from './client-transactions.ts';
+import { Exchange, type MessageAnswer } from './exchange.ts';
 import type { Flow } from './flow.ts';
-import type { Framed, HeadFault, MalformedRequest, SipHeader, SipRequest } from './message.ts';
-import { ServerTransactions, transactionKey } from './server-transactions.ts';
+import { type HandleCall, InviteTransactions } from './invite.ts';
+import { type Framed, type MalformedRequest, type SipHeader, type SipRequest, header } from './message.ts';
+import { MESSAGE_LIMITS, REGISTER_LIMITS } from './server-transactions.ts';
 import { type Answer, UNAVAILABLE, answerTag, writeAnswer } from './write.ts';
 
+export { sourceOf } from './address.ts';
+export { FAULT_ANSWERS, answerByMethod } from './answers.ts';
+export type { MessageAnswer } from './exchange.ts';
 export { RETRY_AFTER } from './write.ts';
 
 /** What one listener has seen; grows for ever, for the technicians' page and the metrics. */
 export interface ListenerCounters {
   /** MESSAGE requests that were handed on. */
   messages: number;
+  /** REGISTER requests that were handed on. */
+  registers: number;
+  /** INVITE requests that were handed on. */
+  calls: number;
   retransmissions: number;
-  /** Other requests: OPTIONS, and what was refused by method. */
+  /** Other requests: OPTIONS, ACK, CANCEL, and what was refused without asking anyone. */
   otherRequests: number;
   malformed: number;
   /** Refused because too much was in hand. */
@@ -34,6 +44,8 @@ export interface ListenerCounters {
 
 export const noCounts = (): ListenerCounters => ({
   messages: 0,
+  registers: 0,
+  calls: 0,
   retransmissions: 0,
   otherRequests: 0,
   malformed: 0,
@@ -46,64 +58,63 @@ export const noCounts = (): ListenerCounters => ({
   connectionsEnded: 0,
 });
 
-/** The answer to a MESSAGE; `afterwards` runs once the answer has been sent. */
-export interface MessageAnswer extends Answer {
-  readonly afterwards?: () => void;
-}
 /** Sends a request of ours to the source of a flow; `reachedAs`: the URI by which that source reached us. */
 export type SendRequest = (flow: Flow, own: OwnRequest, reachedAs: string) => Promise<Outcome>;
 /** Handles a MESSAGE; nothing is answered before its promise resolves. */
 export type HandleMessage = (request: SipRequest, flow: Flow, send: SendRequest) => Promise<MessageAnswer>;
+/** Handles a REGISTER; nothing is answered before its promise resolves. */
+export type HandleRegister = (request: SipRequest, flow: Flow) => Promise<Answer>;
 
 export interface CoreOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
   readonly handle: HandleMessage;
+  /** Without it REGISTER gets 405. */
+  readonly register?: HandleRegister | undefined;
+  /** Without it INVITE gets 480. */
+  readonly call?: HandleCall | undefined;
   /** The body types that OPTIONS names. */
   readonly accepts: string;
-}
-
-/** CARU's gateway waits 20 s for an answer: later than this a 503 goes out and the device repeats. */
-const ANSWER_WITHIN: Milliseconds = seconds(20);
-const ALLOW: SipHeader = { name: 'allow', value: 'MESSAGE, OPTIONS' };
-
-/** The answer to a head that cannot be worked with. */
-export const FAULT_ANSWERS: Readonly<Record<HeadFault, Answer>> = {
-  'missing-via': { status: 400, reason: 'Missing Via' },
-  'missing-from': { status: 400, reason: 'Missing From' },
-  'missing-to': { status: 400, reason: 'Missing To' },
-  'missing-call-id': { status: 400, reason: 'Missing Call-ID' },
-  'missing-cseq': { status: 400, reason: 'Missing CSeq' },
-  'bad-cseq': { status: 400, reason: 'Bad CSeq' },
-  'bad-content-length': { status: 400, reason: 'Bad Content-Length' },
-  'unterminated-head': { status: 400, reason: 'Unterminated Header' },
-  'too-many-headers': { status: 400, reason: 'Too Many Headers' },
-  'head-too-large': { status: 513, reason: 'Message Too Large' },
-  'wrong-version': { status: 505, reason: 'Version Not Supported' },
-};
-
-/** The answer to a request that is neither MESSAGE nor OPTIONS; null: none (ACK is never answered). */
-export function answerByMethod(method: string): Answer | null {
-  if (method === 'ACK') return null;
-  if (method === 'INVITE') return { status: 480, reason: 'Temporarily Unavailable' };
-  if (method === 'BYE' || method === 'CANCEL') return { status: 481, reason: 'Call/Transaction Does Not Exist' };
-  return { status: 405, reason: 'Method Not Allowed', headers: [ALLOW] };
 }
 
 export class SipCore {
   readonly #options: CoreOptions;
   readonly #tagSecret: Uint8Array;
-  readonly #server: ServerTransactions;
+  readonly #allow: SipHeader;
+  readonly #messages: Exchange;
+  readonly #registers: Exchange;
+  readonly #calls: InviteTransactions | null;
   readonly #client: ClientTransactions;
   readonly #idle: (() => void)[] = [];
+  readonly #send: SendRequest = (flow, own, reachedAs) => this.#request(flow, own, reachedAs);
   #draining = false;
 
   constructor(options: CoreOptions) {
+    const { clock, log, random, register, call } = options;
     this.#options = options;
-    this.#tagSecret = options.random(16);
-    this.#server = new ServerTransactions(options.clock);
-    this.#client = new ClientTransactions(options.clock, options.random);
+    this.#tagSecret = random(16);
+    this.#allow = allow({ register: register !== undefined, call: call !== undefined });
+    const write = (request: SipRequest, answer: Answer, flow: Flow): Uint8Array => this.#write(request, answer, flow);
+    const settled = (): void => this.#settled();
+    this.#messages = new Exchange({
+      ...{ clock, log, write, settled, limits: MESSAGE_LIMITS, inOrder: true },
+      events: { late: 'sip-answer-late', failed: 'sip-message-failed' },
+    });
+    // No order here: an alarm's answer does not wait for a registration that is slow to be kept.
+    this.#registers = new Exchange({
+      ...{ clock, log, write, settled, limits: REGISTER_LIMITS, inOrder: false },
+      events: { late: 'sip-registration-late', failed: 'sip-registration-failed' },
+    });
+    this.#calls =
+      call === undefined
+        ? null
+        : new InviteTransactions({
+            ...{ clock, log, settled, handle: call },
+            tag: (request) => answerTag(this.#tagSecret, request),
+            write: (request, answer, flow, tag) => this.#write(request, answer, flow, tag),
+          });
+    this.#client = new ClientTransactions(clock, random);
   }
 
   /** Takes what a listener framed; returns true when the flow is to be closed behind its answers. */
@@ -127,6 +138,37 @@ export class SipCore {
     }
   }
 
+  flowGone(flow: Flow): void {
+    this.#client.flowGone(flow);
+    this.#calls?.flowGone(flow);
+  }
+
+  /** From now on new requests are refused with 503; what is in hand goes on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Resolves when no request waits for its answer. */
+  idle(): Promise<void> {
+    if (this.pending === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Requests that wait for their answer. */
+  get pending(): number {
+    return this.#messages.pending + this.#registers.pending + (this.#calls?.undecided ?? 0);
+  }
+
+  stop(): void {
+    this.#draining = true;
+    this.#client.stop();
+    this.#calls?.stop();
+  }
+
+  #settled(): void {
+    if (this.pending === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
   /**
    * Sends a request of ours to the source of `flow`. Where we listen on every address, the Via names us as that source
    * did in `reachedAs`, the URI of its request.
@@ -138,97 +180,71 @@ export class SipCore {
     return this.#client.request(flow, `${host}:${port}`, own);
   }
 
-  flowGone(flow: Flow): void {
-    this.#client.flowGone(flow);
-  }
-
-  /** From now on new MESSAGEs are refused with 503; what is in hand goes on. */
-  drain(): void {
-    this.#draining = true;
-  }
-
-  /** Resolves when no MESSAGE waits for its answer. */
-  idle(): Promise<void> {
-    if (this.#server.pending === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
-  }
-
-  /** MESSAGEs that wait for their answer. */
-  get pending(): number {
-    return this.#server.pending;
-  }
-
-  stop(): void {
-    this.#draining = true;
-    this.#client.stop();
-  }
-
   #receiveRequest(request: SipRequest, flow: Flow, counters: ListenerCounters): void {
-    if (request.method === 'MESSAGE') {
-      this.#receiveMessage(request, flow, counters);
+    const { handle, register } = this.#options;
+    const { method } = request;
+    const calls = this.#calls;
+    const open = !this.#draining;
+    const taken = (as: 'messages' | 'registers' | 'calls', admission: 'new' | 'again' | 'full'): void => {
+      counters[admission === 'new' ? as : admission === 'again' ? 'retransmissions' : 'overload']++;
+      if (admission === 'full') this.#answer(request, UNAVAILABLE, flow);
+    };
+    // An alarm counts more than the extensions that it asks for: Require is not looked at.
+    if (method === 'MESSAGE') {
+      taken(
+        'messages',
+        this.#messages.receive(request, flow, open, () => handle(request, flow, this.#send)),
+      );
+      return;
+    }
+    const refusal = refuseAtOnce(request);
+    if (method === 'REGISTER' && refusal === null && register !== undefined) {
+      taken(
+        'registers',
+        this.#registers.receive(request, flow, open, () => register(request, flow)),
+      );
+      return;
+    }
+    if (method === 'INVITE' && refusal === null && calls !== null) {
+      taken('calls', calls.receive(request, flow, open));
       return;
     }
     counters.otherRequests++;
-    const answer =
-      request.method === 'OPTIONS'
-        ? { status: 200, reason: 'OK', headers: [ALLOW, { name: 'accept', value: this.#options.accepts }] }
-        : answerByMethod(request.method);
-    if (answer !== null) this.#answer(request, answer, flow);
-  }
-
-  #receiveMessage(request: SipRequest, flow: Flow, counters: ListenerCounters): void {
-    const key = transactionKey(request, flow);
-    const admission = this.#server.admit(key, !this.#draining);
-    if (admission === 'new') {
-      counters.messages++;
-      this.#handle(request, flow, key);
-    } else if (admission === 'full') {
-      counters.overload++;
-      this.#answer(request, UNAVAILABLE, flow);
-    } else {
-      counters.retransmissions++;
-      if (admission !== 'under-way') flow.send(admission.answer);
-      else if (flow.transport !== 'udp') this.#server.alsoReply(key, flow.answers.reserve());
+    if (method === 'ACK') calls?.acknowledge(request, flow);
+    else if (method !== 'CANCEL' || calls === null || !calls.cancel(request, flow)) {
+      const answer = refusal ?? this.#answerAtOnce(method);
+      if (answer !== null) this.#answer(request, answer, flow);
     }
   }
 
-  #handle(request: SipRequest, flow: Flow, key: string): void {
-    const { clock, log, handle } = this.#options;
-    const reply = flow.answers.reserve();
-    let late: Timer | null = null;
-    let answered = false;
-    const finish = (answer: MessageAnswer): void => {
-      if (answered) return;
-      answered = true;
-      late?.cancel();
-      const bytes = this.#write(request, answer, flow);
-      this.#server.answered(key, bytes, flow);
-      reply(bytes, answer.afterwards);
-      if (this.#server.pending === 0) for (const resolve of this.#idle.splice(0)) resolve();
-    };
-    late = clock.after(ANSWER_WITHIN, () => {
-      log.warn('sip-answer-late', { protocol: 'sip', source: sourceOf(flow) });
-      finish(UNAVAILABLE);
-    });
-    const failed = (error: unknown): void => {
-      log.error('sip-message-failed', { protocol: 'sip', source: sourceOf(flow), error });
-      finish(UNAVAILABLE);
-    };
-    const send: SendRequest = (to, own, reachedAs) => this.#request(to, own, reachedAs);
-    handle(request, flow, send).then(finish).catch(failed);
+  #answerAtOnce(method: string): Answer | null {
+    if (method !== 'OPTIONS') return answerByMethod(method, this.#allow);
+    return { status: 200, reason: 'OK', headers: [this.#allow, { name: 'accept', value: this.#options.accepts }] };
   }
 
+  /** Without memory: the same request gets the same bytes (RFC 3261 § 8.2.7). */
   #answer(request: SipRequest | MalformedRequest, answer: Answer, flow: Flow): void {
     flow.answers.reserve()(this.#write(request, answer, flow));
   }
 
-  #write(request: SipRequest | MalformedRequest, answer: Answer, flow: Flow): Uint8Array {
-    return writeAnswer(request, answer, { source: flow.remote, tag: answerTag(this.#tagSecret, request) });
+  #write(
+    request: SipRequest | MalformedRequest,
+    answer: Answer,
+    flow: Flow,
+    tag: string | null = answerTag(this.#tagSecret, request),
+  ): Uint8Array {
+    return writeAnswer(request, answer, { source: flow.remote, tag });
   }
 }
 
-/** A source for the log: `udp:192.0.2.7:5060`. */
-export const sourceOf = (flow: Flow): string => `${flow.transport}:${uriHost(flow.remote.address)}:${flow.remote.port}`;
+/** What is wrong with a request before anyone is asked: extensions that we lack, a dialog that is not ours. */
+function refuseAtOnce(request: SipRequest): Answer | null {
+  const { method } = request;
+  if (method !== 'INVITE' && method !== 'REGISTER' && method !== 'OPTIONS') return null;
+  const refusal = refuseExtensions(request);
+  if (refusal !== null || method !== 'INVITE') return refusal;
+  return parseNameAddress(header(request, 'to') ?? '').tag === null ? null : NO_SUCH_CALL;
+}
 
 /** The host of a URI without its port; null when it cannot be written into a Via. */
 function hostOf(uri: string): string | null {

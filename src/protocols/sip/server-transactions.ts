@@ -8,8 +8,15 @@ import { parseCSeq } from './parse.ts';
 
 /** Timer J, 64 × T1: how long an answer over UDP is repeated (RFC 3261 § 17.2.2; streams need none). */
 export const TIMER_J = 32_000;
-const MAX_PENDING = 10_000;
-const MAX_ANSWERED = 50_000;
+
+/** How many requests may wait for their answer, and how many answers are remembered. */
+export interface TransactionLimits {
+  readonly pending: number;
+  readonly answered: number;
+}
+export const MESSAGE_LIMITS: TransactionLimits = { pending: 10_000, answered: 50_000 };
+/** Room of its own: however many REGISTER come, MESSAGE has its room. */
+export const REGISTER_LIMITS: TransactionLimits = { pending: 1000, answered: 5000 };
 
 /**
  * The key of a request: method, sent-by, branch, Call-ID, CSeq number, From tag; and beyond RFC 3261 § 17.2.3 the source
@@ -17,9 +24,20 @@ const MAX_ANSWERED = 50_000;
  * a match by mistake would swallow an alarm, a miss costs a duplicate that intake recognises.
  */
 export function transactionKey(request: SipRequest, flow: Flow): string {
+  return hashed([request.method, ...keyParts(request, flow)], request.body);
+}
+
+/** The key that an INVITE shares with its ACK and its CANCEL (RFC 3261 § 9.2, 17.2.3). */
+export function inviteKey(request: SipRequest, flow: Flow): string {
+  return hashed(keyParts(request, flow), NO_BODY);
+}
+
+const NO_BODY = new Uint8Array(0);
+type KeyPart = string | number | null | undefined;
+
+function keyParts(request: SipRequest, flow: Flow): KeyPart[] {
   const via = parseVia(header(request, 'via') ?? '');
-  const parts = [
-    request.method,
+  return [
     via?.sentBy,
     via?.branch,
     header(request, 'call-id'),
@@ -29,8 +47,10 @@ export function transactionKey(request: SipRequest, flow: Flow): string {
     flow.remote.address,
     flow.remote.port,
   ];
-  return createHash('sha256').update(JSON.stringify(parts)).update(request.body).digest('base64url');
 }
+
+const hashed = (parts: readonly KeyPart[], body: Uint8Array): string =>
+  createHash('sha256').update(JSON.stringify(parts)).update(body).digest('base64url');
 
 /** What is to be done with a request: handle it, wait for the answer under way, repeat the answer, or refuse for too much in hand. */
 export type Admission = 'new' | 'under-way' | 'full' | { readonly answer: Uint8Array };
@@ -43,13 +63,15 @@ interface Answered {
 
 export class ServerTransactions {
   readonly #clock: Clock;
+  readonly #limits: TransactionLimits;
   /** With the replies of those that came again over a stream, where each request gets its answer. */
   readonly #pending = new Map<string, Reply[]>();
   /** In the order of answering, which is the order of expiry. */
   readonly #answered = new Map<string, Answered>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limits: TransactionLimits) {
     this.#clock = clock;
+    this.#limits = limits;
   }
 
   /** Requests that wait for their answer. */
@@ -63,7 +85,7 @@ export class ServerTransactions {
     if (this.#pending.has(key)) return 'under-way';
     const answered = this.#answered.get(key);
     if (answered !== undefined) return { answer: answered.bytes };
-    if (!open || this.#pending.size >= MAX_PENDING) return 'full';
+    if (!open || this.#pending.size >= this.#limits.pending) return 'full';
     this.#pending.set(key, []);
     return 'new';
   }
@@ -80,7 +102,7 @@ export class ServerTransactions {
     if (flow.transport !== 'udp') return;
     this.#answered.set(key, { bytes, until: this.#clock.monotonic() + TIMER_J });
     const oldest = this.#answered.keys().next();
-    if (this.#answered.size > MAX_ANSWERED && !oldest.done) this.#answered.delete(oldest.value);
+    if (this.#answered.size > this.#limits.answered && !oldest.done) this.#answered.delete(oldest.value);
   }
 
   #expire(): void {
