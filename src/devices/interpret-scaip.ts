@@ -5,6 +5,7 @@ import type { CallerId, ScaipRequest } from '../protocols/scaip/message.ts';
 import type { ScaipMessage } from '../protocols/scaip/receive.ts';
 import { type Interpretation, type InterpretedSignal, SEEN, type SeenFacts, UNKNOWN, UNREADABLE } from './interpretation.ts';
 import type { CodeMeaning, ContractType, DeviceModel } from './model.ts';
+import { codesAsWritten } from './scaip-codes.ts';
 
 type Core = Pick<Meaning, 'role' | 'kind' | 'priority'>;
 /** `unknown`: `mty` is none of the four. */
@@ -83,9 +84,11 @@ function restored(kind: ContractType | undefined, request: ScaipRequest, model: 
 /** A unit that does not tell its type counts as one of type "unknown" (0), which the table has. */
 const sensorOf = ({ dty }: ScaipRequest, model: DeviceModel) => (dty?.value === null ? undefined : model.sensors.get(dty?.value ?? 0));
 
-/** An update that tells a place or nothing is a sign of life; one with words or an info code is kept. */
+/** An update that tells a place or nothing is a sign of life; one with words, an info code or elements that nobody knows is kept. */
 function information(message: InterpretableScaip, request: ScaipRequest): Interpretation {
-  if (request.ite === null && request.ico === null) return lifeSign(request, positionOf(request) === null ? 'status' : 'position');
+  const { ite, ico, stt, unknown } = request;
+  if (ite === null && ico === null && stt === null && unknown.length === 0)
+    return lifeSign(request, positionOf(request) === null ? 'status' : 'position');
   return signal(message, request, { role: 'information', kind: 'unknown', priority: 'information' });
 }
 
@@ -115,18 +118,12 @@ function signal({ identityMismatch }: InterpretableScaip, request: ScaipRequest,
     ...(position === null ? {} : { position }),
     ...(voice === null ? {} : { voice }),
     ...(said === '' ? {} : { text: storable(said, 256) }),
-    code: codeOf(request),
+    code: codesAsWritten(request),
   };
   return { what: 'signal', messageId, meaning, marks, seen: seenOf(request, false) };
 }
 
 const text = (value: string | null, limit: number): string | null => (value === null || value === '' ? null : storable(value, limit));
-
-/** The codes as the device wrote them, for the timeline. */
-function codeOf({ mty, dty, stc, lco, ico }: ScaipRequest): string {
-  const parts = Object.entries({ mty, dty, stc, lco, ico }).flatMap(([name, coded]) => (coded === null ? [] : [`${name} ${coded.raw}`]));
-  return storable(parts.join(' '), 128);
-}
 
 /** `did`; zeros are the unit itself. */
 const triggerOf = ({ did }: ScaipRequest): string => (did === null || /^0*$/.test(did) ? '' : storable(did, 64));
@@ -140,9 +137,11 @@ function positionOf({ lge }: ScaipRequest): Position | null {
 /** What an operator can call: the first address or number that the device gave. */
 function voiceOf(callers: readonly CallerId[]): string | null {
   for (const { scheme, target } of callers) {
-    if (target === null || !/^[\x21-\x7e]{1,250}$/.test(target)) continue;
-    if (scheme === 'sip' || scheme === 'sips') return `${scheme}:${target}`;
-    if ((scheme === 'tel' || scheme === 'gsm') && /^\+?\d{3,20}$/.test(target)) return `tel:${target}`;
+    if (target === null) continue;
+    if ((scheme === 'sip' || scheme === 'sips') && /^[\x21-\x7e]{1,250}$/.test(target)) return `${scheme}:${target}`;
+    // RFC 3966: people and devices write digits in groups.
+    const digits = target.replace(/[\s.()/-]/g, '');
+    if ((scheme === 'tel' || scheme === 'gsm') && /^\+?\d{3,20}$/.test(digits)) return `tel:${digits}`;
   }
   return null;
 }
