@@ -18,8 +18,8 @@ export interface Flow {
   send(bytes: Uint8Array): void;
 }
 
-/** IPv4 in IPv6 clothes (`::ffff:192.0.2.7`) is IPv4. */
-export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
+/** IPv4 in IPv6 clothes (`::ffff:192.0.2.7`) is IPv4; the zone of a link-local address (`fe80::1%eth0`) means nothing elsewhere. */
+export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 
 interface Slot {
   bytes: Uint8Array | null;

@@ -1,6 +1,7 @@
 /** Cuts a byte stream into SIP messages, one byte at a time or twenty messages at once, and finds its way back out of noise. */
 import { type Framed, LIMITS } from './message.ts';
 import { type Head, assemble, findStartLine, isBlank, parseHead, parseStartLine } from './parse.ts';
+import { XmlEnd } from './xml-end.ts';
 
 const CAPACITY = LIMITS.head + LIMITS.body;
 const FIRST_BUFFER = 2048;
@@ -10,6 +11,7 @@ const NOISE_TAIL = 1024;
 const SHORTEST_START_LINE = 11;
 const LF = 0x0a;
 const CR = 0x0d;
+const LESS_THAN = 0x3c;
 const NOTHING = new Uint8Array(0);
 
 /**
@@ -18,6 +20,7 @@ const NOTHING = new Uint8Array(0);
  * Resync rule: outside a message every line that is no start line is noise and dropped; so is a head inside which a
  * start line turns up. A line that merely ends in a request line of a known method begins a message there.
  * A body ends by Content-Length; without one, an XML body ends with the closing tag of its root.
+ * However it is cut, each byte is looked at a bounded number of times; of keepalives at most one comes out of one push.
  */
 export class Framer {
   #buffer: Buffer = Buffer.alloc(0);
@@ -27,15 +30,20 @@ export class Framer {
   /** Where the line that is being looked at begins. */
   #scan = 0;
   #head: Head | null = null;
+  /** Blanks at the beginning of a body without a length, and how far its XML was searched. */
+  #blanks = 0;
+  #xmlEnd = new XmlEnd();
   /** Bytes of an oversized body still to be read past. */
   #skip = 0;
   #lineFeeds = 0;
+  #pinged = false;
   #noise = 0;
 
   /** Takes what arrived and gives what is complete, in order. */
   push(chunk: Uint8Array): Framed[] {
     const out: Framed[] = [];
     let taken = 0;
+    this.#pinged = false;
     while (taken < chunk.length) {
       if (this.#skip > 0) {
         const skipped = Math.min(this.#skip, chunk.length - taken);
@@ -56,6 +64,11 @@ export class Framer {
     return this.#length > this.#from || this.#state !== 'start';
   }
 
+  /** Bytes that are kept until more comes. */
+  get held(): number {
+    return this.#buffer.length;
+  }
+
   /** Bytes that were no SIP since last asked. */
   takeNoise(): number {
     const noise = this.#noise;
@@ -72,7 +85,7 @@ export class Framer {
     const head = this.#head;
     if (this.#state === 'body' && head !== null) {
       const there = this.#length - this.#from;
-      const whole = xmlEnd(this.#view());
+      const whole = new XmlEnd().find(this.#view());
       if (whole !== -1) this.#deliver(out, head, whole, true);
       else if (final || (there === 0 && head.contentLength === null)) this.#deliver(out, head, there, true);
       this.#run(out);
@@ -91,7 +104,7 @@ export class Framer {
 
   #readStart(out: Framed[]): boolean {
     if (this.#scan <= this.#from) {
-      while (this.#from < this.#length && isBlank(this.#buffer[this.#from] ?? 0)) this.#blank(out);
+      this.#passBlanks(out);
       this.#scan = this.#from;
     }
     const lf = this.#nextLineFeed();
@@ -115,12 +128,20 @@ export class Framer {
   }
 
   /** RFC 5626 § 3.5.1: CRLF CRLF asks for a CRLF. */
-  #blank(out: Framed[]): void {
-    if (this.#buffer[this.#from] === LF && ++this.#lineFeeds === 2) {
-      this.#lineFeeds = 0;
-      out.push({ type: 'ping' });
+  #passBlanks(out: Framed[]): void {
+    const buffer = this.#buffer;
+    const length = this.#length;
+    let at = this.#from;
+    for (; at < length; at++) {
+      const byte = buffer[at] ?? 0;
+      if (!isBlank(byte)) break;
+      if (byte === LF) this.#lineFeeds++;
     }
-    this.#from++;
+    this.#from = at;
+    if (this.#lineFeeds < 2) return;
+    this.#lineFeeds %= 2;
+    if (!this.#pinged) out.push({ type: 'ping' });
+    this.#pinged = true;
   }
 
   #readHead(out: Framed[]): boolean {
@@ -141,9 +162,15 @@ export class Framer {
     } else if (this.#head.contentLength === 'invalid') {
       out.push(assemble(this.#head, NOTHING, NOTHING, true, 'bad-content-length'));
       this.#state = 'start';
-    } else this.#state = 'body';
+    } else this.#beginBody();
     this.#scan = this.#from;
     return true;
+  }
+
+  #beginBody(): void {
+    this.#state = 'body';
+    this.#blanks = 0;
+    this.#xmlEnd = new XmlEnd();
   }
 
   #refuseHead(out: Framed[]): boolean {
@@ -169,16 +196,17 @@ export class Framer {
       return true;
     }
     const view = this.#view();
-    const first = view.findIndex((byte) => !isBlank(byte));
+    while (this.#blanks < there && isBlank(view[this.#blanks] ?? 0)) this.#blanks++;
     const mayCome = head.headers.some((one) => one.name === 'content-type');
-    if (first === -1 ? !mayCome : view[first] !== 0x3c) return this.#deliver(out, head, 0, false);
-    const end = xmlEnd(view);
+    if (this.#blanks === there ? !mayCome : view[this.#blanks] !== LESS_THAN) return this.#deliver(out, head, 0, false);
+    const end = this.#xmlEnd.find(view);
     if (end !== -1) return this.#deliver(out, head, end, false);
     return there >= LIMITS.body && this.#deliver(out, head, LIMITS.body, true);
   }
 
   #deliver(out: Framed[], head: Head, size: number, cut: boolean): true {
-    out.push(assemble(head, Uint8Array.prototype.slice.call(this.#buffer, this.#from, this.#from + size), NOTHING, cut));
+    const body = size === 0 ? NOTHING : Uint8Array.prototype.slice.call(this.#buffer, this.#from, this.#from + size);
+    out.push(assemble(head, body, NOTHING, cut));
     this.#from += size;
     this.#scan = this.#from;
     this.#head = null;
@@ -222,12 +250,3 @@ export class Framer {
 }
 
 const startLineIn = (line: string): number => (parseStartLine(line) === null ? findStartLine(line) : 0);
-
-/** Where the closing tag of the first element ends; −1 when it is not there. */
-function xmlEnd(bytes: Buffer): number {
-  const text = bytes.toString('latin1');
-  const root = /<([A-Za-z_][\w.:-]{0,63})/.exec(text)?.[1];
-  const close = root === undefined ? -1 : text.indexOf(`</${root}`);
-  const end = close === -1 ? -1 : text.indexOf('>', close);
-  return end === -1 ? -1 : end + 1;
-}

@@ -1,6 +1,6 @@
 /** SIP over UDP: one socket, a flow for each datagram's source. */
 import { type Socket, createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import type { Log } from '../../base/log.ts';
 import { type ListenerCounters, type SipCore, noCounts } from './core.ts';
 import { AnswerLane, type Endpoint, type Flow, plainAddress } from './flow.ts';
@@ -12,14 +12,17 @@ const RECEIVE_BUFFER = 4 * 1024 * 1024;
 export interface UdpListener {
   readonly local: Endpoint;
   readonly counters: ListenerCounters;
+  /** A way to an address from which nothing need have come (a binding that outlived a restart). */
+  flowTo(endpoint: Endpoint): Flow;
   /** Closes the socket once what was handed to it has been sent. */
   stop(): Promise<void>;
 }
 
 /** Binds and listens. @throws the system's error (`EADDRINUSE`, `EACCES` …) */
 export async function listenUdp(core: SipCore, log: Log, bind: string, port: number): Promise<UdpListener> {
+  const family = isIPv6(bind) ? 'udp6' : 'udp4';
   const socket = createSocket({
-    type: isIPv6(bind) ? 'udp6' : 'udp4',
+    type: family,
     // Addresses only: the default would ask the resolver for each datagram.
     lookup: (host, _options, found) => found(null, host, isIPv6(host) ? 6 : 4),
   });
@@ -36,8 +39,10 @@ export async function listenUdp(core: SipCore, log: Log, bind: string, port: num
   const counters = noCounts();
   let sending = 0;
   let sent = (): void => undefined;
+  let closed = false;
 
   const send = (bytes: Uint8Array, to: Endpoint): void => {
+    if (closed) return;
     sending++;
     socket.send(bytes, to.port, to.address, (error) => {
       sending--;
@@ -61,8 +66,14 @@ export async function listenUdp(core: SipCore, log: Log, bind: string, port: num
   return {
     local,
     counters,
+    flowTo: (endpoint) => {
+      const address = reachable(endpoint, family);
+      if (address !== null) return udpFlow(local, { address, port: endpoint.port }, send);
+      return { ...udpFlow(local, endpoint, () => undefined), open: false };
+    },
     stop: async () => {
       if (sending > 0) await new Promise<void>((resolve) => (sent = resolve));
+      closed = true;
       await new Promise<void>((resolve) => {
         socket.close(resolve);
       });
@@ -75,6 +86,14 @@ function udpFlow(local: Endpoint, source: Endpoint, send: (bytes: Uint8Array, to
   const reply = (bytes: Uint8Array): void => send(bytes, source);
   const remote = { address: plainAddress(source.address), port: source.port };
   return { transport: 'udp', remote, local, open: true, answers: new AnswerLane(reply, false), send: reply };
+}
+
+/** The address as a socket of that family takes it; null when it cannot get there. */
+function reachable({ address, port }: Endpoint, family: 'udp4' | 'udp6'): string | null {
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) return null;
+  const version = isIP(address);
+  if (family === 'udp4') return version === 4 ? address : null;
+  return version === 0 ? null : version === 4 ? `::ffff:${address}` : address;
 }
 
 function widenReceiveBuffer(socket: Socket): void {

@@ -1,0 +1,113 @@
+/** Whose messages are taken when there are too many: token buckets of a minute, in bounded memory, that never let strangers starve a unit. */
+import type { Clock, Milliseconds } from '../../base/clock.ts';
+
+/** Messages a minute; as many may come at once. */
+export interface RateLimitsPerMinute {
+  /** All senders together that the register does not know. */
+  readonly strangersInAll: number;
+  /** One of them. */
+  readonly perStranger: number;
+  /** A unit of the register, from one address: whoever else takes its name does so from another. */
+  readonly perUnit: number;
+  /** All strangers of one address; null where many units share one (NAT, a proxy in front). */
+  readonly perAddress: number | null;
+}
+
+/** Far above what units send (one alarm, some repeats, a heartbeat a minute), far below what the centre can take. */
+export const RATE_LIMITS: RateLimitsPerMinute = { strangersInAll: 6000, perStranger: 60, perUnit: 300, perAddress: null };
+
+export interface Sender {
+  /** A unit's id, or whatever a stranger calls itself. */
+  readonly unit: string;
+  /** The register holds the unit. */
+  readonly known: boolean;
+  readonly address: string;
+}
+
+const MINUTE: Milliseconds = 60_000;
+/** Buckets of each sort; beyond, the one used least recently is forgotten, which is to say full again. */
+const MAX_BUCKETS = 20_000;
+/** Longer names are no unit's. */
+const MAX_NAME = 128;
+
+export class RateLimits {
+  readonly #units: Buckets;
+  readonly #strangers: Buckets;
+  readonly #addresses: Buckets | null;
+  readonly #strangersInAll: Buckets;
+
+  constructor(parts: { readonly clock: Clock; readonly limits?: Partial<RateLimitsPerMinute>; readonly maxBuckets?: number }) {
+    const { clock, maxBuckets = MAX_BUCKETS } = parts;
+    const { strangersInAll, perStranger, perUnit, perAddress } = { ...RATE_LIMITS, ...parts.limits };
+    this.#units = new Buckets(clock, perUnit, maxBuckets);
+    this.#strangers = new Buckets(clock, perStranger, maxBuckets);
+    this.#addresses = perAddress === null ? null : new Buckets(clock, perAddress, maxBuckets);
+    this.#strangersInAll = new Buckets(clock, strangersInAll, 1);
+  }
+
+  /** Whether a message of that sender is taken now; only then it counts. Over the limit: 503 with `Retry-After`. */
+  admit({ unit, known, address }: Sender): boolean {
+    const name = unit.slice(0, MAX_NAME);
+    if (known) return takeOfEach([[this.#units, `${address} ${name}`]]);
+    const asked: [Buckets, string][] = [
+      [this.#strangers, name],
+      [this.#strangersInAll, ''],
+    ];
+    if (this.#addresses !== null) asked.push([this.#addresses, address]);
+    return takeOfEach(asked);
+  }
+
+  /** Buckets that are kept. */
+  get size(): number {
+    return this.#units.size + this.#strangers.size + this.#strangersInAll.size + (this.#addresses?.size ?? 0);
+  }
+}
+
+/** All or nothing: who is refused by one bucket takes nothing from the others. */
+function takeOfEach(asked: readonly (readonly [Buckets, string])[]): boolean {
+  if (!asked.every(([buckets, key]) => buckets.has(key))) return false;
+  for (const [buckets, key] of asked) buckets.take(key);
+  return true;
+}
+
+interface Level {
+  readonly tokens: number;
+  readonly at: Milliseconds;
+}
+
+class Buckets {
+  readonly #clock: Clock;
+  readonly #perMinute: number;
+  readonly #max: number;
+  /** In the order of use. */
+  readonly #levels = new Map<string, Level>();
+
+  constructor(clock: Clock, perMinute: number, max: number) {
+    this.#clock = clock;
+    this.#perMinute = perMinute;
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#levels.size;
+  }
+
+  has(key: string): boolean {
+    return this.#tokens(key) >= 1;
+  }
+
+  take(key: string): void {
+    const tokens = this.#tokens(key) - 1;
+    this.#levels.delete(key);
+    this.#levels.set(key, { tokens, at: this.#clock.monotonic() });
+    if (this.#levels.size <= this.#max) return;
+    const oldest = this.#levels.keys().next();
+    if (!oldest.done) this.#levels.delete(oldest.value);
+  }
+
+  #tokens(key: string): number {
+    const level = this.#levels.get(key);
+    if (level === undefined) return this.#perMinute;
+    return Math.min(this.#perMinute, level.tokens + ((this.#clock.monotonic() - level.at) / MINUTE) * this.#perMinute);
+  }
+}
