@@ -1,4 +1,4 @@
-/** Alarms held for their credentials, on the real PostgreSQL: shown once or released, whoever dies whenever. */
+/** Alarms held for their credentials, and registrations, on the real PostgreSQL: shown once or released, whoever dies whenever. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import path from 'node:path';
@@ -12,6 +12,7 @@ import { receiptId, systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
 import { HELD_FOR_MS, type HeldStore, type Holding, createHolding } from '../../src/intake/hold.ts';
 import { type Keeper, createKeeper } from '../../src/intake/keep.ts';
+import { createBindingStore } from '../../src/store/bindings.ts';
 import { createHeldStore } from '../../src/store/held.ts';
 import { openPostgres } from '../../src/store/postgres.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
@@ -178,9 +179,10 @@ await t.test('what is poisoned stops nobody and is not lost', async (t) => {
 
 await t.test('two sweeps on one database show each alarm, and only one of them', async (t) => {
   const clock = new MovableClock();
-  const two = [another(), another()].map((on) => holdingWith(t, clock, { store: createHeldStore(on), keeper: keeperOn(on) }));
-  const [first] = two;
-  await Promise.all(Array.from({ length: 500 }, (_, n) => first?.hold(message(`m${n}`, clock))));
+  const sweepOn = (on = another()) => holdingWith(t, clock, { store: createHeldStore(on), keeper: keeperOn(on) });
+  const first = sweepOn();
+  const two = [first, sweepOn()];
+  await Promise.all(Array.from({ length: 500 }, (_, n) => first.hold(message(`m${n}`, clock))));
   await clock.advance(HELD_FOR_MS);
   await Promise.all(two.map((one) => one.sweep()));
   t.equal(await count('alarm'), 500);
@@ -190,6 +192,25 @@ await t.test('two sweeps on one database show each alarm, and only one of them',
     two.every((one) => one.counts().shown > 0),
     'both took some',
   );
+});
+
+await t.test('registrations are kept: one for each unit, the later of two', async (t) => {
+  const bindings = createBindingStore(postgres);
+  const at = Date.UTC(2026, 10, 22, 22);
+  const one = { unit: '26317', transport: 'udp', address: '192.0.2.7', port: 5071, contact: 'sip:26317@10.0.0.2' } as const;
+  const first = { ...one, registeredAt: at, expiresAt: at + 3_600_000 };
+  const later = { ...one, transport: 'tls' as const, port: 40_001, registeredAt: at + 5, expiresAt: at + 60_000 };
+  await bindings.save(first);
+  t.same(await bindings.load(), [first]);
+  await bindings.save(later);
+  await bindings.save(first);
+  t.same(await bindings.load(), [later]);
+  await bindings.save({ ...first, unit: '10149471', address: '2001:db8::1' });
+  await bindings.remove('26317');
+  await bindings.remove('nobody');
+  t.match(await bindings.load(), [{ unit: '10149471', address: '2001:db8::1' }]);
+  const gone = createBindingStore(another('postgres://nobody@127.0.0.1:9/none'));
+  await t.rejects(gone.save(first), { code: 'store-away' });
 });
 
 const CHILD = path.join(import.meta.dirname, 'held-process.ts');
@@ -239,7 +260,11 @@ class Mortal {
       <A extends unknown[], R>(call: (...given: A) => Promise<R>) =>
       (...given: A): Promise<R> =>
         this.#left-- > 0 ? call(...given) : new Promise<R>(() => undefined);
-    const heldStore: HeldStore = { hold: mortal(store.hold), lease: mortal(store.lease), remove: mortal(store.remove) };
+    const heldStore: HeldStore = {
+      hold: mortal((...given) => store.hold(...given)),
+      lease: mortal((...given) => store.lease(...given)),
+      remove: mortal((...given) => store.remove(...given)),
+    };
     this.keep = mortal((one: Signal) => keeper.keep(one));
     this.holding = createHolding({ store: heldStore, keeper: { keep: this.keep }, clock, log: SILENT });
   }
