@@ -138,9 +138,9 @@ export class Registrar {
   flowOf(unit: string): Flow | null {
     const binding = this.binding(unit);
     if (binding === null) return null;
-    const flow = this.#bound.get(unit)?.flow ?? null;
-    if (flow !== null) return flow.open ? flow : null;
-    return binding.transport === 'udp' ? this.#parts.udpFlowTo(binding) : null;
+    const known = this.#bound.get(unit)?.flow ?? null;
+    const flow = known ?? (binding.transport === 'udp' ? this.#parts.udpFlowTo(binding) : null);
+    return flow?.open === true ? flow : null;
   }
 
   /** Units that are registered now. */
