@@ -8,12 +8,15 @@ import type { Settings } from '../base/settings.ts';
 import type { HealthCheck } from '../console/health-routes.ts';
 import { createRefusals } from '../devices/refusals.ts';
 import { createDeviceRegister } from '../devices/register.ts';
+import { watchSilence } from '../devices/silence-watch.ts';
 import { createLifeSigns } from '../devices/supervision.ts';
 import { ladderFor } from '../escalation/ladder.ts';
 import { type Accepted, createAccept } from '../intake/accept.ts';
 import { createKeeper } from '../intake/keep.ts';
-import { createDeviceSource, createLifeSignStore, createRefusalStore } from '../store/devices.ts';
+import { createDeviceSource, createRefusalStore } from '../store/devices.ts';
+import { createLifeSignStore } from '../store/life-signs.ts';
 import { createSignalStore } from '../store/signal-store.ts';
+import { createSilenceStore } from '../store/silence.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import { startMqtt } from './intake-mqtt.ts';
@@ -68,7 +71,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   const acceptOne = createAccept({
     keeper,
     noting: {
-      seen: (serial, facts, at) => lifeSigns.seen(serial, facts, at),
+      seen: (...told) => lifeSigns.seen(...told),
       unknown: (source, protocol) => refusals.count({ protocol, source, code: 'unknown-device', detail: 'sign of life' }),
     },
     clock,
@@ -90,6 +93,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     accept,
     keeper,
     postgres,
+    voice: configuration.centre.voice,
     ownMunicipality,
     municipalities: municipalities.map(({ number }) => number),
     clock,
@@ -101,6 +105,10 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   cleanUp.add('mqtt', () => broker.stop());
   const scaip = await startSipIntake(context);
   cleanUp.add('sip', () => scaip.stop());
+  // Only now can devices be heard; it stops before they cannot any more.
+  const store = createSilenceStore(postgres);
+  const silence = watchSilence({ models, store, lifeSigns, keep: (signal) => keeper.keep(signal), clock, random, log });
+  cleanUp.add('silence', () => silence.stop());
   gauge(registry, 'mqtt_connections', 'Devices that are connected over MQTT', () => broker.connections());
   checks.push(
     { name: 'mqtt', needed: true, check: () => Promise.resolve(null) },
@@ -114,6 +122,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     ...(broker.tlsPort === null ? {} : { mqtts: addressOf({ host: broker.host, port: broker.tlsPort }) }),
     sipUdp: addressOf(scaip.udp),
     sipTcp: addressOf(scaip.tcp),
+    ...(scaip.tls === null ? {} : { sips: addressOf(scaip.tls) }),
   };
 }
 

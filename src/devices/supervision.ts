@@ -3,7 +3,7 @@ import type { Position } from '../alarms/signal.ts';
 import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { SeenFacts } from './interpretation.ts';
+import type { LifeSignSort, SeenFacts } from './interpretation.ts';
 
 /** The latest that is known of a device; null: nothing new, what is stored stays. */
 export interface DeviceSeen {
@@ -26,6 +26,8 @@ export interface DeviceSeen {
 
 export interface TriggerSeen {
   readonly seenAt: Instant | null;
+  /** It is told of also when nobody presses it: its silence means something. */
+  readonly reports: boolean;
   readonly battery: number | null;
   readonly testAt: Instant | null;
 }
@@ -36,11 +38,16 @@ export interface LifeSignStore {
   writeSeen(seen: readonly DeviceSeen[]): Promise<void>;
 }
 
+/** Which sort of life sign told it; `signal`: the message was one. */
+export type SeenIn = LifeSignSort | 'signal';
+
 export interface LifeSigns {
   /** Notes what a message told of a device of the register; cheap, called for every message. */
-  seen(serial: string, facts: SeenFacts, at: Instant): void;
-  /** Writes what is gathered now; never rejects. */
-  flush(): Promise<void>;
+  seen(serial: string, facts: SeenFacts, at: Instant, sort: SeenIn): void;
+  /** When the unit, or its trigger, was heard by what is not written yet; null: nothing is waiting. */
+  unwritten(serial: string, trigger: string): Instant | null;
+  /** Writes all that was noted before this call; false: the store is away, and it is still in memory. Never rejects. */
+  flush(): Promise<boolean>;
   /** Writes the last, and no more. */
   stop(): Promise<void>;
 }
@@ -54,27 +61,41 @@ const MOST_TRIGGERS = 64;
 export function createLifeSigns(parts: { readonly clock: Clock; readonly log: Log; readonly store: LifeSignStore }): LifeSigns {
   const { clock, log, store } = parts;
   let gathered = new Map<string, DeviceSeen>();
-  let writing: Promise<void> | null = null;
-  const timer = clock.every(WRITE_EVERY_MS, () => void flush());
+  let underWay = new Map<string, DeviceSeen>();
+  let writing: Promise<boolean> | null = null;
+  let next: Promise<boolean> | null = null;
+  const timer = clock.every(WRITE_EVERY_MS, () => void (writing ?? flush()));
 
-  function flush(): Promise<void> {
-    writing ??= write().finally(() => {
+  /** A write that is under way began before this was asked: another one follows it, shared by all who ask meanwhile. */
+  function flush(): Promise<boolean> {
+    if (writing === null) return begin();
+    next ??= writing.then(() => {
+      next = null;
+      return writing ?? begin();
+    });
+    return next;
+  }
+
+  function begin(): Promise<boolean> {
+    writing = write().finally(() => {
       writing = null;
     });
     return writing;
   }
 
-  async function write(): Promise<void> {
-    const all = [...gathered.values()];
+  async function write(): Promise<boolean> {
+    underWay = gathered;
     gathered = new Map();
+    const all = [...underWay.values()];
     for (let from = 0; from < all.length; from += MOST_AT_ONCE) {
-      const part = all.slice(from, from + MOST_AT_ONCE);
-      if (!(await written(part))) {
-        // The store is away: what came meanwhile is newer.
-        for (const older of all.slice(from)) gathered.set(older.serial, newest(older, gathered.get(older.serial)));
-        return;
-      }
+      if (await written(all.slice(from, from + MOST_AT_ONCE))) continue;
+      // The store is away: what came meanwhile is newer.
+      for (const older of all.slice(from)) gathered.set(older.serial, newest(older, gathered.get(older.serial)));
+      underWay = new Map();
+      return false;
     }
+    underWay = new Map();
+    return true;
   }
 
   /** False: the store is away. A part that is refused is halved until only what is wrong is left out. */
@@ -95,8 +116,15 @@ export function createLifeSigns(parts: { readonly clock: Clock; readonly log: Lo
   }
 
   return {
-    seen(serial, facts, at) {
-      gathered.set(serial, newest(gathered.get(serial), seenOf(serial, facts, at)));
+    seen(serial, facts, at, sort) {
+      gathered.set(serial, newest(gathered.get(serial), seenOf(serial, facts, at, sort)));
+    },
+    unwritten(serial, trigger) {
+      const one = (map: ReadonlyMap<string, DeviceSeen>): Instant | null => {
+        const device = map.get(serial);
+        return (trigger === '' ? device?.seenAt : device?.triggers.get(trigger)?.seenAt) ?? null;
+      };
+      return later(one(underWay), one(gathered));
     },
     flush,
     async stop() {
@@ -108,13 +136,22 @@ export function createLifeSigns(parts: { readonly clock: Clock; readonly log: Lo
   };
 }
 
-/** What one message told. A message of the device itself means that it is online; a clock that is ahead is not believed. */
-function seenOf(serial: string, facts: SeenFacts, at: Instant): DeviceSeen {
-  const { alive, position, test } = facts;
+/** Told of when nobody presses anything; a test is done by hand, and so is what a position comes with. */
+const REGULAR: readonly SeenIn[] = ['heartbeat', 'status'];
+
+/**
+ * What one message told. A message of the device itself means that it is online, unless it says that it is not: that is a
+ * last will, perhaps passed on by another broker. A clock that is ahead is not believed.
+ */
+function seenOf(serial: string, facts: SeenFacts, at: Instant, sort: SeenIn): DeviceSeen {
+  const { position, test } = facts;
+  const alive = facts.alive && facts.online !== false;
   const believed = (told: Instant | null | undefined): Instant | null => (told === null || told === undefined ? null : Math.min(told, at));
   const triggers = facts.triggers.slice(0, MOST_TRIGGERS).map((one) => {
-    const seenAt = one.seenAt === 'now' ? at : believed(one.seenAt);
-    return [one.id, { seenAt, battery: one.battery, testAt: one.test ? at : null }] as const;
+    const itself = one.seenAt === 'now';
+    const seenAt = one.seenAt === 'now' ? (alive ? at : null) : believed(one.seenAt);
+    const reports = seenAt !== null && (!itself || REGULAR.includes(sort));
+    return [one.id, { seenAt, reports, battery: one.battery, testAt: one.test ? at : null }] as const;
   });
   return {
     serial,
@@ -142,6 +179,7 @@ function newest(before: DeviceSeen | undefined, after: DeviceSeen | undefined): 
     if (known === undefined && triggers.size >= MOST_TRIGGERS) continue;
     triggers.set(id, {
       seenAt: later(known?.seenAt ?? null, one.seenAt),
+      reports: one.reports || known?.reports === true,
       battery: one.battery ?? known?.battery ?? null,
       testAt: one.testAt ?? known?.testAt ?? null,
     });

@@ -12,7 +12,8 @@ import { loadModels } from '../../src/devices/models.ts';
 import { createRefusals, OTHERS, type RefusalCount } from '../../src/devices/refusals.ts';
 import { createDeviceRegister, type DeviceRecord, REMEMBERED_MS } from '../../src/devices/register.ts';
 import { createLifeSigns, type DeviceSeen, WRITE_EVERY_MS } from '../../src/devices/supervision.ts';
-import { createDeviceList, createDeviceSource, createLifeSignStore, createRefusalStore } from '../../src/store/devices.ts';
+import { createDeviceList, createDeviceSource, createRefusalStore } from '../../src/store/devices.ts';
+import { createLifeSignStore } from '../../src/store/life-signs.ts';
 import { SILENT, startStores } from '../support/stores.ts';
 
 const MODELS = loadModels('config/models');
@@ -150,16 +151,16 @@ await t.test('signs of life are gathered and written once a second, and kept whi
   };
   const signs = createLifeSigns({ clock, log: createLog('error', { write: (line) => void lines.push(line) }), store });
   const at = clock.now();
-  for (let n = 0; n < 1000; n++) signs.seen(`d${n % 10}`, facts({ battery: n % 100 }), at + n);
+  for (let n = 0; n < 1000; n++) signs.seen(`d${n % 10}`, facts({ battery: n % 100 }), at + n, 'heartbeat');
   await clock.advance(WRITE_EVERY_MS);
   t.equal(writes.length, 1);
   t.equal(writes[0]?.length, 10);
   t.match(writes[0]?.[9], { serial: 'd9', seenAt: at + 999, battery: 99, online: true });
   fault = 'away';
-  signs.seen('a', facts({ battery: 5, triggers: [{ id: 'p1', battery: 7, seenAt: 'now', test: false }] }), at + 2000);
+  signs.seen('a', facts({ battery: 5, triggers: [{ id: 'p1', battery: 7, seenAt: 'now', test: false }] }), at + 2000, 'heartbeat');
   await clock.advance(WRITE_EVERY_MS);
-  signs.seen('a', facts({ mains: false, position: { lat: 58, lon: 5, at: at + 99_999_999 } }), at + 3000);
-  signs.seen('a', facts({ alive: false, online: false }), at + 4000);
+  signs.seen('a', facts({ mains: false, position: { lat: 58, lon: 5, at: at + 99_999_999 } }), at + 3000, 'heartbeat');
+  signs.seen('a', facts({ alive: false, online: false }), at + 4000, 'heartbeat');
   await clock.advance(WRITE_EVERY_MS);
   fault = 'none';
   writes.length = 0;
@@ -167,10 +168,10 @@ await t.test('signs of life are gathered and written once a second, and kept whi
   t.equal(writes.length, 1);
   const [[first] = []] = writes;
   t.match(first, { serial: 'a', seenAt: at + 3000, battery: 5, mains: false, online: false, positionAt: at + 3000 });
-  t.same([...(first?.triggers ?? [])], [['p1', { seenAt: at + 2000, battery: 7, testAt: null }]]);
+  t.same([...(first?.triggers ?? [])], [['p1', { seenAt: at + 2000, reports: true, battery: 7, testAt: null }]]);
   fault = 'poison';
   writes.length = 0;
-  for (const serial of ['x', 'poison', 'y', 'z']) signs.seen(serial, facts(), at);
+  for (const serial of ['x', 'poison', 'y', 'z']) signs.seen(serial, facts(), at, 'heartbeat');
   await signs.stop();
   t.same(
     writes.flat().map(({ serial }) => serial),
@@ -255,7 +256,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     const signs = createLifeSigns({ clock, log, store: createLifeSignStore(postgres) });
     t.teardown(() => signs.stop());
     const stored = async () => (await postgres.pool.query(`select * from device_seen where serial = 'NJ-1103-0001'`)).rows[0];
-    signs.seen('NJ-1103-0001', facts({ alive: false, online: false }), at);
+    signs.seen('NJ-1103-0001', facts({ alive: false, online: false }), at, 'heartbeat');
     await signs.flush();
     t.equal(await stored(), undefined, 'a will alone was never seen');
     const position = { lat: 58.97, lon: 5.73, accuracy: 12 };
@@ -272,8 +273,9 @@ await t.test('on the real PostgreSQL', async (t) => {
         ],
       }),
       at + 1000,
+      'heartbeat',
     );
-    signs.seen('stranger', facts(), at);
+    signs.seen('stranger', facts(), at, 'heartbeat');
     await signs.flush();
     t.match(await stored(), {
       seen_at: new Date(at + 1000),
@@ -286,9 +288,9 @@ await t.test('on the real PostgreSQL', async (t) => {
       accuracy: 12,
       test_at: null,
     });
-    signs.seen('NJ-1103-0001', facts({ mains: false, test: true }), at + 2000);
+    signs.seen('NJ-1103-0001', facts({ mains: false, test: true }), at + 2000, 'heartbeat');
     await signs.flush();
-    signs.seen('NJ-1103-0001', facts({ position: { lat: 1, lon: 1, at: at - 5000 } }), at + 500);
+    signs.seen('NJ-1103-0001', facts({ position: { lat: 1, lon: 1, at: at - 5000 } }), at + 500, 'heartbeat');
     await signs.flush();
     t.match(await stored(), {
       seen_at: new Date(at + 2000),
@@ -298,7 +300,7 @@ await t.test('on the real PostgreSQL', async (t) => {
       position_at: new Date(at + 1000),
       test_at: new Date(at + 2000),
     });
-    signs.seen('NJ-1103-0001', facts({ alive: false, online: false }), at + 9000);
+    signs.seen('NJ-1103-0001', facts({ alive: false, online: false }), at + 9000, 'heartbeat');
     await signs.flush();
     t.match(await stored(), { seen_at: new Date(at + 2000), online: false }, 'a will is no sign of life');
     const triggers = await postgres.pool.query('select id, name, room, seen_at, battery, test_at from trigger order by id');
@@ -308,7 +310,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     ]);
     for (let n = 0; n < 10; n++) {
       const made = Array.from({ length: 60 }, (_, index) => ({ id: `x${n}-${index}`, battery: null, seenAt: null, test: false }));
-      signs.seen('NJ-1124-0001', facts({ triggers: made }), at);
+      signs.seen('NJ-1124-0001', facts({ triggers: made }), at, 'heartbeat');
       await signs.flush();
     }
     const { rows } = await postgres.pool.query<{ count: string }>(`select count(*) from trigger where serial = 'NJ-1124-0001'`);

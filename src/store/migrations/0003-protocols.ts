@@ -22,6 +22,8 @@ create index device_seen_silent on device_seen (silence) where silence <> 'none'
 alter table device_seen set (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);
 
 alter table trigger
+  -- A heartbeat or a list of its unit told of it: only of such a one silence is a fault. Others are heard when they are pressed.
+  add column reports boolean not null default false,
   add column silence text not null default 'none' check (silence in ('none', 'late', 'lost')),
   add column battery_low boolean not null default false;
 create index trigger_silent on trigger (silence) where silence <> 'none';
