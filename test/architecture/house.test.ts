@@ -29,7 +29,13 @@ const OURS = ['src', 'simulators', 'bench', 'scripts'].flatMap(programs);
 const ALL = [...OURS, ...programs('test')];
 
 /** Tables, not programs: they may be as long as what they list. */
-const TABLES = ['src/protocols/scaip/codes.ts', 'src/console/web/texts/nb.ts', 'src/console/web/texts/en.ts'];
+const TABLES = [
+  'src/protocols/scaip/codes.ts',
+  'src/console/web/texts/nb.ts',
+  'src/console/web/texts/en.ts',
+  'src/console/web/texts/scaip-nb.ts',
+  'src/console/web/texts/scaip-en.ts',
+];
 
 await t.test('no file is longer than 300 lines, tables apart', async (t) => {
   const long = OURS.filter((file) => !TABLES.includes(file) && read(file).split('\n').length > 301);

@@ -577,6 +577,7 @@ await t.test('every event has a sentence that a layman can read', async (t) => {
     { event: 'restored', ...facts },
     { event: 'cancel-received', ...facts },
     { event: 'presence-received', ...facts },
+    { event: 'call-received', ...facts },
     { event: 'claimed' },
     { event: 'taken-over', from: 'operator', reason: 'Vaktskifte' },
     { event: 'released' },

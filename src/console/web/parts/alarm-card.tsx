@@ -5,6 +5,7 @@ import type { AlarmView } from '../../../alarms/view.ts';
 import type { AlarmWithTimeline, CardView, OrderedCommand } from '../contract.ts';
 import { alarmPath } from '../net/http.ts';
 import { type ConsoleCommand, type Offer, offersOf } from '../view/commands.ts';
+import { newestCode, writtenBy } from '../view/scaip.ts';
 import { ActionPlanView, Prompt, usePlanTicks } from './action-plan.tsx';
 import { Access, Contacts, DeviceFacts, Raw, Residents } from './card-facts.tsx';
 import { CardHead } from './card-head.tsx';
@@ -139,10 +140,12 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
 
   const closed = alarm.state === 'closed';
   const home = card?.household ?? null;
+  const code = newestCode(timeline);
+  const written = writtenBy(code, texts.scaip);
   const raw = card?.raw ?? null;
   return (
     <section className="card" aria-labelledby="card-title" data-priority={alarm.priority}>
-      <CardHead alarm={alarm} card={card} heading={heading} />
+      <CardHead alarm={alarm} card={card} place={written?.where ?? null} heading={heading} />
       <CommandBar offers={offers} order={order} pressed={panelOffer?.command ?? null} onPress={press} />
       <div aria-live="assertive">
         {order.state === 'refused' && (
@@ -183,7 +186,7 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
           {card !== null && <Residents card={card} />}
           {home !== null && <Access household={home} />}
           {card !== null && home !== null && <Contacts card={card} />}
-          {card !== null && <DeviceFacts card={card} alarm={alarm} />}
+          {card !== null && <DeviceFacts card={card} alarm={alarm} written={written} code={code} />}
         </div>
         <div className="card-side">
           {ticks.plan !== null && <ActionPlanView ticks={ticks} />}

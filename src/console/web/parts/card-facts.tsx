@@ -5,6 +5,7 @@ import type { AlarmView } from '../../../alarms/view.ts';
 import type { CardHousehold, CardView } from '../contract.ts';
 import { accessInOrder, contactsInOrder, percent, said, spaced, telOf } from '../view/facts.ts';
 import { ageText } from '../view/ages.ts';
+import { type Written, textBeside } from '../view/scaip.ts';
 import { useApp, useNow, useTexts } from './context.tsx';
 
 interface BoxProps {
@@ -120,7 +121,15 @@ export function Contacts({ card }: { readonly card: CardView }) {
   );
 }
 
-export function DeviceFacts({ card, alarm }: { readonly card: CardView; readonly alarm: AlarmView }) {
+interface DeviceFactsProps {
+  readonly card: CardView;
+  readonly alarm: AlarmView;
+  /** What the unit wrote in its newest message, and the line of codes itself; null where no code came. */
+  readonly written: Written | null;
+  readonly code: string | null;
+}
+
+export function DeviceFacts({ card, alarm, written, code }: DeviceFactsProps) {
   const { texts } = useApp();
   const now = useNow();
   const { card: t } = texts;
@@ -129,6 +138,16 @@ export function DeviceFacts({ card, alarm }: { readonly card: CardView; readonly
   return (
     <Box title={t.device} id="card-device">
       <dl className="facts">
+        <Fact name={t.deviceEvent} strong>
+          {written?.event ?? null}
+        </Fact>
+        <Fact name={t.devicePlace} strong>
+          {written?.place ?? null}
+        </Fact>
+        <Fact name={t.deviceText} strong>
+          {textBeside(alarm.text, written)}
+        </Fact>
+        <Fact name={t.deviceType}>{written?.type ?? null}</Fact>
         <Fact name={t.trigger}>
           {trigger === null
             ? alarm.trigger === ''
@@ -136,14 +155,19 @@ export function DeviceFacts({ card, alarm }: { readonly card: CardView; readonly
               : alarm.trigger
             : [trigger.name ?? trigger.id, trigger.room].filter((part) => said(part) !== null).join(', ')}
         </Fact>
+        {written?.unknown.map(([name, text], index) => (
+          <Fact key={`${name} ${index}`} name={`${t.deviceUnknown} ${name}`} strong>
+            {text}
+          </Fact>
+        ))}
+        <Fact name={t.deviceMore}>{written === null ? null : written.more.join(', ')}</Fact>
+        <Fact name={t.voice}>{said(alarm.voice) ?? written?.voice ?? null}</Fact>
         <Fact name={texts.devices.serial}>{device?.serial ?? alarm.device}</Fact>
+        <Fact name={t.deviceName}>{written?.name ?? null}</Fact>
         <Fact name={t.model}>{device === null ? null : said(device.model)}</Fact>
         <Fact name={t.lastSeen}>{seen === null ? (device === null ? null : texts.devices.never) : t.ago(seen)}</Fact>
         <Fact name={t.battery}>{percent(trigger?.battery ?? device?.battery)}</Fact>
-        <Fact name={t.deviceText} strong>
-          {said(alarm.text)}
-        </Fact>
-        <Fact name={t.voice}>{said(alarm.voice)}</Fact>
+        <Fact name={t.deviceCodes}>{code === null ? null : <span className="codes">{code}</span>}</Fact>
       </dl>
     </Box>
   );

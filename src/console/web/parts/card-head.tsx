@@ -12,15 +12,18 @@ import { Age } from './feed-status.tsx';
 interface CardHeadProps {
   readonly alarm: AlarmView;
   readonly card: CardView | null;
+  /** Where in the home, in the words of the device. */
+  readonly place: string | null;
   readonly heading: RefObject<HTMLHeadingElement | null>;
 }
 
-export function CardHead({ alarm, card, heading }: CardHeadProps) {
+export function CardHead({ alarm, card, place, heading }: CardHeadProps) {
   const app = useApp();
   const { texts } = app;
   const home = card?.household ?? null;
   const address = addressOfHome(home);
-  const room = said(card?.trigger?.room);
+  // The register's word for a trigger's room comes first: a pendant's unit may stand elsewhere.
+  const room = said(card?.trigger?.room) ?? place;
   const [only, another] = card?.residents ?? [];
   const years = another === undefined ? (only?.age ?? null) : null;
   return (

@@ -1,5 +1,7 @@
 /** English: the same texts, for those who read it better. */
+import { saidBy } from '../view/scaip.ts';
 import type { Texts } from './nb.ts';
+import { scaipEn } from './scaip-en.ts';
 
 const kinds: Texts['kinds'] = {
   'call-button': 'Social alarm',
@@ -114,9 +116,9 @@ const events: Texts['events'] = {
   repeated: (e) =>
     `Another message of the same need: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' The contact was about what came before; somebody must speak to the person again.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'The same message came once more. Counted; it makes no new alarm.',
-  restored: (e) => `The device says that ${kinds[e.kind].toLowerCase()} is over.`,
-  'cancel-received': () => 'The device says cancelled. The alarm stands until a person has had contact.',
-  'presence-received': () => 'A helper signed in on site at the device.',
+  restored: (e) => `The device says that ${kinds[e.kind].toLowerCase()} is over.${signalTail(e)}`,
+  'cancel-received': (e) => `The device says cancelled. The alarm stands until a person has had contact.${signalTail(e)}`,
+  'presence-received': (e) => `A helper signed in on site at the device.${signalTail(e)}`,
   'call-received': () => 'The device called. The centre has no voice path to it: call the person.',
   claimed: () => 'Took the alarm.',
   'taken-over': (e, say) => `Took the alarm over${e.from === null ? '' : ` from ${say.who(e.from)}`}: ${e.reason}`,
@@ -150,13 +152,8 @@ const events: Texts['events'] = {
 };
 
 function signalTail(e: { trigger: string; marks: readonly (keyof typeof marks)[]; code?: string; text?: string }): string {
-  const parts = [
-    e.trigger === '' ? '' : `trigger ${e.trigger}`,
-    e.code === undefined ? '' : `code ${e.code}`,
-    e.text === undefined || e.text === '' ? '' : `text of the device “${e.text}”`,
-    ...e.marks.map((mark) => marks[mark]),
-  ].filter((part) => part !== '');
-  return parts.length === 0 ? '' : ` (${parts.join(', ')}.)`;
+  const parts = [...saidBy(e, scaipEn), ...e.marks.map((mark) => marks[mark])];
+  return parts.length === 0 ? '' : ` (${parts.join(' · ')})`;
 }
 
 function recipients(list: readonly { account: string }[], say: { who(account: string): string }): string {
@@ -191,6 +188,7 @@ export const en: Texts = {
   },
   waitsPassed,
   events,
+  scaip: scaipEn,
   states: {
     waiting: 'Waiting',
     claimed: 'Taken',
@@ -387,7 +385,14 @@ export const en: Texts = {
     map: 'Sketch of the position as seen from home, north up',
     openMap: 'Open in map',
     deviceText: 'Text of the device',
-    voice: 'Voice address',
+    deviceType: 'Type of device',
+    deviceEvent: 'Event',
+    devicePlace: 'Place told by the device',
+    deviceName: 'Name of the device',
+    deviceMore: 'Other facts',
+    deviceUnknown: 'Unknown element',
+    deviceCodes: 'Codes',
+    voice: 'Voice',
     noResidents: 'No people registered in the household',
     noContacts: 'No contacts registered',
     noAccess: 'Access is not registered',

@@ -1,4 +1,6 @@
 /** Norwegian bokmål: every text on every screen. */
+import { saidBy } from '../view/scaip.ts';
+import { scaipNb } from './scaip-nb.ts';
 import type { WordTables } from './words.ts';
 
 const kinds = {
@@ -128,9 +130,9 @@ const events: WordTables['events'] = {
   repeated: (e) =>
     `Ny melding om samme behov: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' Kontakten gjaldt det som var før; noen må snakke med personen igjen.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'Samme melding kom én gang til. Talt, men gir ingen ny alarm.',
-  restored: (e) => `Enheten melder at ${kinds[e.kind].toLowerCase()} er over.`,
-  'cancel-received': () => 'Enheten melder avbrutt. Alarmen står til et menneske har hatt kontakt.',
-  'presence-received': () => 'Hjelper har meldt seg på stedet fra enheten.',
+  restored: (e) => `Enheten melder at ${kinds[e.kind].toLowerCase()} er over.${signalTail(e)}`,
+  'cancel-received': (e) => `Enheten melder avbrutt. Alarmen står til et menneske har hatt kontakt.${signalTail(e)}`,
+  'presence-received': (e) => `Hjelper har meldt seg på stedet fra enheten.${signalTail(e)}`,
   'call-received': () => 'Enheten ringte. Sentralen har ingen taleforbindelse til den: ring personen.',
   claimed: () => 'Tok alarmen.',
   'taken-over': (e, say) => `Overtok alarmen${e.from === null ? '' : ` fra ${say.who(e.from)}`}: ${e.reason}`,
@@ -164,13 +166,8 @@ const events: WordTables['events'] = {
 };
 
 function signalTail(e: { trigger: string; marks: readonly (keyof typeof marks)[]; code?: string; text?: string }): string {
-  const parts = [
-    e.trigger === '' ? '' : `utløser ${e.trigger}`,
-    e.code === undefined ? '' : `kode ${e.code}`,
-    e.text === undefined || e.text === '' ? '' : `tekst fra enheten «${e.text}»`,
-    ...e.marks.map((mark) => marks[mark]),
-  ].filter((part) => part !== '');
-  return parts.length === 0 ? '' : ` (${parts.join(', ')}.)`;
+  const parts = [...saidBy(e, scaipNb), ...e.marks.map((mark) => marks[mark])];
+  return parts.length === 0 ? '' : ` (${parts.join(' · ')})`;
 }
 
 function recipients(list: readonly { account: string }[], say: { who(account: string): string }): string {
@@ -191,6 +188,7 @@ export const nb = {
   waits,
   waitsPassed,
   events,
+  scaip: scaipNb,
   states: {
     waiting: 'Venter',
     claimed: 'Tatt',
@@ -387,7 +385,14 @@ export const nb = {
     map: 'Skisse av posisjonen i forhold til hjemmet, nord opp',
     openMap: 'Åpne i kart',
     deviceText: 'Tekst fra enheten',
-    voice: 'Taleadresse',
+    deviceType: 'Enhetstype',
+    deviceEvent: 'Hendelse',
+    devicePlace: 'Sted meldt av enheten',
+    deviceName: 'Enhetens navn',
+    deviceMore: 'Andre opplysninger',
+    deviceUnknown: 'Ukjent felt',
+    deviceCodes: 'Koder',
+    voice: 'Tale',
     noResidents: 'Ingen personer registrert på husstanden',
     noContacts: 'Ingen kontakter registrert',
     noAccess: 'Adgang er ikke registrert',
