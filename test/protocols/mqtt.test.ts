@@ -131,7 +131,7 @@ async function brokerFor(
     log: createLog('warn', { write: (line) => void errors.push(line) }),
     bind: '127.0.0.1',
     port: 0,
-    authenticate: async (serial, password) => {
+    authenticate: async ({ serial, password }) => {
       const device = [A, B].find((one) => one.serial === serial);
       if (device === undefined) return { refused: 'unknown-device' };
       return Buffer.from(password).toString() === PASSWORDS[serial] ? device : { refused: 'wrong-password' };
@@ -356,7 +356,7 @@ await t.test('a receipt reaches the device that asked for receipts, with the QoS
 
 await t.test('who is not known is told so, and counted', async (t) => {
   const { broker, refusals } = await brokerFor(t, {
-    authenticate: async (serial) => {
+    authenticate: async ({ serial }) => {
       if (serial === 'away') throw new CentreError('store-away', 'gone');
       return { refused: serial === A.serial ? 'wrong-password' : 'unknown-device' };
     },
@@ -371,14 +371,28 @@ await t.test('who is not known is told so, and counted', async (t) => {
     await device.until(({ closed }) => closed);
     t.equal(device.got, code, user);
   }
-  const old = dial(broker).send(connectPacket({ version: 5 }));
-  await old.until(({ closed }) => closed);
+  // Versions that are not spoken here, each told in its own words: MQTT 5 (3.2.2.2: 0x84), another, and a bridge's flag.
+  for (const [version, answer] of [
+    [5, '2003008400'],
+    [6, '20020001'],
+    [0x85, '2003008400'],
+  ] as const) {
+    const modern = dial(broker).send(connectPacket({ version }), publishPacket(own('alarm'), '{}'));
+    await modern.until(({ closed }) => closed);
+    t.equal(modern.got, answer, `level ${version}`);
+  }
+  const bridge = dial(broker).send(connectPacket({ user: A.serial, version: 0x84 }));
+  await bridge.until(({ closed }) => closed);
+  t.equal(bridge.got, '20020004', 'MQTT 3.1.1 with the flag of a bridge is MQTT 3.1.1');
   t.same(refusals.map(({ code, source }) => [code, source]).slice(0, 3), [
     ['wrong-password', A.serial],
     ['unknown-device', 'stranger'],
     ['unknown-device', '127.0.0.1'],
   ]);
-  t.equal(refusals.length, 4, 'and the MQTT version that is not spoken here');
+  t.same(
+    refusals.slice(3).map(({ code, detail }) => `${code} ${detail}`.trim()),
+    ['unsupported-version MQTT level 5', 'unsupported-version MQTT level 6', 'unsupported-version MQTT level 5', 'wrong-password'],
+  );
   await until(() => broker.connections() === 0);
 });
 

@@ -13,6 +13,7 @@ export const MQTT_REFUSAL_CODES = [
   'foreign-subscription',
   'packet-too-large',
   'protocol-error',
+  'unsupported-version',
   'tls-handshake-failed',
   'too-many-connections',
 ] as const;
@@ -28,6 +29,23 @@ export interface MqttRefusal {
   readonly detail: string;
 }
 
+/** What a connection shows of itself. */
+export interface MqttClaim {
+  /** The user name; empty: its certificate has to tell. */
+  readonly serial: string;
+  readonly password: Uint8Array;
+  /** Null: it showed none (it never does without TLS). */
+  readonly certificate: ClientCertificate | null;
+}
+
+/** The other end has proven that it holds the key of this certificate. */
+export interface ClientCertificate {
+  /** SHA-256 of the whole certificate (DER). */
+  readonly sha256: Uint8Array;
+  /** Its subject's CN, when `clientCa` issued it and it is in its time; else null: anybody can write a name into a certificate. */
+  readonly commonName: string | null;
+}
+
 export type Authentication = DeviceAddress | { readonly refused: 'unknown-device' | 'wrong-password' };
 
 export interface MqttBrokerOptions {
@@ -35,9 +53,10 @@ export interface MqttBrokerOptions {
   readonly log: Log;
   readonly bind: string;
   readonly port: number;
-  readonly tls?: TlsIdentity & { readonly port: number };
+  /** `clientCa`: PEM of who issues the devices' certificates; without it they are known by their fingerprint only. */
+  readonly tls?: TlsIdentity & { readonly port: number; readonly clientCa?: string };
   /** May throw when the register cannot be asked: the device is told that the server is unavailable. */
-  readonly authenticate: (serial: string, password: Uint8Array) => Promise<Authentication>;
+  readonly authenticate: (claim: MqttClaim) => Promise<Authentication>;
   readonly accept: Accept;
   readonly refused: (refusal: MqttRefusal) => void;
   readonly limits?: Partial<MqttLimits>;

@@ -6,7 +6,7 @@ import { reason } from '../../base/errors.ts';
 import { MQTT_LIMITS, type MqttBroker, type MqttBrokerOptions, type MqttRefusalCode } from './broker-options.ts';
 import { type Connection, inOrder, messageOf, newConnection } from './connection.ts';
 import { Connections, nextTurn, Wills, withinTime } from './connections.ts';
-import { listen, portOf } from './listen.ts';
+import { certificateOf, listen, portOf } from './listen.ts';
 import type { MqttReceipt } from './message.ts';
 import { PacketGate } from './packet-gate.ts';
 import { encodeReceipt } from './payload.ts';
@@ -86,7 +86,7 @@ export async function startMqttBroker(options: MqttBrokerOptions): Promise<MqttB
       limits: { packet: limits.packetBytes, inFlight: limits.inFlightPerConnection },
       refused: (code, detail) => report(connection, code, detail),
     });
-    const connection = newConnection(gate, address);
+    const connection = newConnection(gate, address, certificateOf(socket));
     connections.add(connection, aedes.handle(gate));
     gate.once('close', () => {
       connections.drop(connection);
@@ -104,7 +104,7 @@ export async function startMqttBroker(options: MqttBrokerOptions): Promise<MqttB
       delete packet.will;
     }
     packet.clean = true;
-    packet.clientId = `${packet.username ?? ''}/${packet.clientId === '' ? `anonymous-${++anonymous}` : packet.clientId}`;
+    packet.clientId = `${ownerOf(connection, packet)}/${packet.clientId === '' ? `anonymous-${++anonymous}` : packet.clientId}`;
     const asked = packet.keepalive ?? 0;
     packet.keepalive = asked === 0 ? limits.keepalive : Math.min(asked, limits.keepalive);
     callback(null, true);
@@ -128,21 +128,24 @@ export async function startMqttBroker(options: MqttBrokerOptions): Promise<MqttB
 
   /** @returns null when the connection is this device's from now on, else the return code */
   async function identify(connection: Connection, serial: string, password: Uint8Array): Promise<number | null> {
-    if (!isSerial(serial)) {
+    const { certificate } = connection;
+    const namedByCertificate = serial === '' && certificate !== null;
+    if (!isSerial(serial) && !namedByCertificate) {
       report(connection, 'unknown-device', serial === '' ? 'no user name' : 'the user name is no serial');
       return BAD_USER_NAME_OR_PASSWORD;
     }
     try {
-      const found = await options.authenticate(serial, password);
+      const found = await options.authenticate({ serial, password, certificate });
       if ('refused' in found) {
-        report(connection, found.refused, '', serial);
+        const shown = certificate === null ? '' : `certificate ${Buffer.from(certificate.sha256).toString('hex')}`;
+        report(connection, found.refused, shown, serial === '' ? connection.address : serial);
         return BAD_USER_NAME_OR_PASSWORD;
       }
       if (connections.has(connection)) connections.enrol(connection, found, limits.connectionsPerDevice);
       counts.connects++;
       return null;
     } catch (error) {
-      log.warn('mqtt-authentication-unavailable', { device: serial, error });
+      log.warn('mqtt-authentication-unavailable', { device: serial === '' ? (certificate?.commonName ?? '') : serial, error });
       return SERVER_UNAVAILABLE;
     }
   }
@@ -240,6 +243,11 @@ export async function startMqttBroker(options: MqttBrokerOptions): Promise<MqttB
     counters: () => ({ ...counts, willsLost: wills.lost }),
     stop,
   };
+}
+
+/** Under which name a connection's client id stands: neither a serial nor a fingerprint can be taken for the other. */
+function ownerOf({ certificate }: Connection, { username = '' }: ConnectPacket): string {
+  return username === '' && certificate !== null ? `certificate:${Buffer.from(certificate.sha256).toString('hex')}` : username;
 }
 
 /** Ends a connection whose message was not kept; the device sends it again on the next one. */

@@ -2,6 +2,7 @@
 import type { Client } from 'aedes';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
+import type { ClientCertificate } from './broker-options.ts';
 import { type MqttMessage, PAYLOAD_LIMIT } from './message.ts';
 import type { PacketGate, Published } from './packet-gate.ts';
 import { decodePayload } from './payload.ts';
@@ -23,6 +24,7 @@ export interface Connection {
   readonly gate: PacketGate;
   /** Of the other end, for technicians. */
   readonly address: string;
+  readonly certificate: ClientCertificate | null;
   client: Client | null;
   /** Null until its CONNECT was accepted. */
   device: DeviceAddress | null;
@@ -37,10 +39,11 @@ export interface Connection {
   chain: Promise<void>;
 }
 
-export function newConnection(gate: PacketGate, address: string): Connection {
+export function newConnection(gate: PacketGate, address: string, certificate: ClientCertificate | null): Connection {
   return {
     gate,
     address,
+    certificate,
     client: null,
     device: null,
     will: null,

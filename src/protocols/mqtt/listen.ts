@@ -1,7 +1,9 @@
 /** Opens a listening TCP or TLS socket; a port that cannot be had becomes one sentence that names its setting. */
+import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { Server as TlsServer, createServer as createTlsServer } from 'node:tls';
+import { type PeerCertificate, TLSSocket, Server as TlsServer, createServer as createTlsServer } from 'node:tls';
 import { CentreError, systemCode } from '../../base/errors.ts';
+import type { ClientCertificate } from './broker-options.ts';
 
 export interface ListenOptions {
   readonly bind: string;
@@ -19,10 +21,14 @@ export interface ListenOptions {
 export interface TlsIdentity {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
+  /** PEM of who issues the clients' certificates. */
+  readonly clientCa?: string;
   /** Told of each renewed pair; what comes back ends that. Open connections keep the old one. */
   readonly onChange?: (renewed: (pair: Pick<TlsIdentity, 'cert' | 'key'>) => void) => () => void;
 }
 
+/** Ten thousand devices that come back at once queue here; the system's own limit (net.core.somaxconn) may be lower. */
+const BACKLOG = 4096;
 /** How long a TLS handshake may take, in milliseconds. */
 const HANDSHAKE_MS = 10_000;
 
@@ -32,18 +38,18 @@ export async function listen(options: ListenOptions): Promise<Server> {
   const server =
     options.tls === undefined
       ? createServer({ allowHalfOpen: true, noDelay: true }, options.connected)
-      : createTlsServer({ ...secureContextOf(options.tls), allowHalfOpen: true, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
+      : createTlsServer({ ...secureContextOf(options.tls), ...CLIENTS, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_MS }, (socket) => {
           socket.setNoDelay(true);
           options.connected(socket);
         });
   if (server instanceof TlsServer) {
-    const forget = options.tls?.onChange?.((pair) => server.setSecureContext(secureContextOf(pair)));
+    const forget = options.tls?.onChange?.((pair) => server.setSecureContext(secureContextOf({ ...options.tls, ...pair })));
     server.on('close', () => forget?.());
   }
   server.on('tlsClientError', (_error: Error, socket: Socket) => options.handshakeFailed(socket.remoteAddress ?? ''));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: Error) => reject(explained(error, options)));
-    server.listen({ host: options.bind, port: options.port }, resolve);
+    server.listen({ host: options.bind, port: options.port, backlog: BACKLOG }, resolve);
   });
   server.removeAllListeners('error');
   // Accepting fails for a while when the process is out of file descriptors: the connections that are there go on.
@@ -51,8 +57,32 @@ export async function listen(options: ListenOptions): Promise<Server> {
   return server;
 }
 
-/** All that a secure context depends on: a renewed one replaces the whole. */
-const secureContextOf = ({ cert, key }: Pick<TlsIdentity, 'cert' | 'key'>) => ({ cert, key, minVersion: 'TLSv1.2' }) as const;
+/**
+ * All that a secure context depends on: a renewed one replaces the whole. Without a CA of our own nobody's word counts, not
+ * that of the public ones, which Node would take.
+ */
+const secureContextOf = ({ cert, key, clientCa }: Pick<TlsIdentity, 'cert' | 'key' | 'clientCa'>) => ({
+  cert,
+  key,
+  ca: clientCa ?? [],
+  minVersion: 'TLSv1.2' as const,
+});
+
+/** Asked for, not required: who shows no certificate, or one that nobody issued, is asked for its secret. */
+const CLIENTS = { requestCert: true, rejectUnauthorized: false } as const;
+
+/** What the client showed; null: nothing. The handshake has proven that it holds the key. */
+export function certificateOf(socket: Socket): ClientCertificate | null {
+  if (!(socket instanceof TLSSocket)) return null;
+  // Null for a socket that is closed already; without a certificate an object without fields.
+  const shown = socket.getPeerCertificate() as Partial<PeerCertificate> | null;
+  if (shown?.raw === undefined) return null;
+  const name: unknown = shown.subject?.CN;
+  return {
+    sha256: createHash('sha256').update(shown.raw).digest(),
+    commonName: socket.authorized && typeof name === 'string' ? name : null,
+  };
+}
 
 export const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 

@@ -28,7 +28,8 @@ export interface GateLimits {
   readonly inFlight: number;
 }
 
-type GateRefused = (code: 'packet-too-large' | 'protocol-error', detail: string) => void;
+type GateRefusal = 'packet-too-large' | 'protocol-error' | 'unsupported-version';
+type GateRefused = (code: GateRefusal, detail: string) => void;
 
 const CONNECT = 1;
 const PUBLISH = 3;
@@ -44,6 +45,19 @@ interface Packet {
   readonly bytes: Buffer;
   /** Where the fixed header ends. */
   readonly bodyAt: number;
+}
+
+/** MQTT 3.1 and 3.1.1. */
+const SPOKEN: readonly number[] = [3, 4];
+/** CONNACK: unacceptable protocol version (MQTT 3.1.1, 3.2.2.3), and 0x84 without properties (MQTT 5, 3.2.2.2). */
+const UNSUPPORTED_3 = Buffer.from([0x20, 2, 0, 1]);
+const UNSUPPORTED_5 = Buffer.from([0x20, 3, 0, 0x84, 0]);
+
+/** The protocol level that CONNECT asks for (3.1.2.2), without the flag that bridges set; null when it is cut off before. */
+function levelOf({ bytes, bodyAt }: Packet): number | null {
+  if (bytes.length < bodyAt + 2) return null;
+  const level = bytes[bodyAt + 2 + bytes.readUInt16BE(bodyAt)];
+  return level === undefined ? null : level & 0x7f;
 }
 
 export class PacketGate extends Duplex {
@@ -217,7 +231,7 @@ export class PacketGate extends Duplex {
     return this.#refuse('protocol-error', 'no valid packet length');
   }
 
-  #refuse(code: 'packet-too-large' | 'protocol-error', detail: string): null {
+  #refuse(code: GateRefusal, detail: string): null {
     this.#refused(code, detail);
     this.destroy();
     return null;
@@ -238,7 +252,16 @@ export class PacketGate extends Duplex {
   }
 
   #pass(packet: Packet): void {
-    if (this.#state === 'awaits-connect' && packet.type === CONNECT) this.#state = 'awaits-admission';
+    if (this.#state === 'awaits-connect' && packet.type === CONNECT) {
+      const level = levelOf(packet);
+      if (level !== null && !SPOKEN.includes(level)) {
+        // The broker behind would answer all of them in the words of MQTT 3, which a client of MQTT 5 cannot read.
+        this.#socket.write(level === 5 ? UNSUPPORTED_5 : UNSUPPORTED_3);
+        this.#refuse('unsupported-version', `MQTT level ${level}`);
+        return;
+      }
+      this.#state = 'awaits-admission';
+    }
     if (packet.type === DISCONNECT) this.#disconnected = true;
     const bytes = packet.type === PUBLISH && this.#state === 'open' ? this.#stub(packet) : packet.bytes;
     this.#wanted = this.push(bytes);

@@ -1,0 +1,300 @@
+/** Keeps one session at the external broker alive: connects again and again, proves the session, subscribes, and remembers. */
+import type { Instant, Milliseconds, Timer } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import { BridgeConnection } from './bridge-connection.ts';
+import { type Delivered, readDelivered } from './bridge-message.ts';
+import type { BridgeLimits, BridgeOptions, BridgeSession } from './bridge-options.ts';
+import { onConnected, onRefused, onSeen, onSubscribed } from './bridge-session.ts';
+import { type BridgeShare, echoTopic } from './bridge-topics.ts';
+import { nextTurn, withinTime } from './connections.ts';
+import type { MqttMessage } from './message.ts';
+import { encodeReceipt } from './payload.ts';
+import { topicFor } from './topic.ts';
+
+export interface LinkParts {
+  readonly options: BridgeOptions;
+  readonly limits: BridgeLimits;
+  readonly share: BridgeShare;
+  readonly known: BridgeSession | null;
+  readonly log: Log;
+  /** Another connection reads this message for certain. */
+  readonly leaves: (message: MqttMessage) => boolean;
+  readonly count: (what: 'connects' | 'received' | 'notKept' | 'gaps' | 'receiptsSent') => void;
+}
+
+/** MQTT 5, 3.14.2.1: another client came with the same client id. Two centres that do that cut each other off without end. */
+const TAKEN_OVER = 'DISCONNECT 142';
+
+/** Ends what is being done for a connection that is over. */
+class Over extends Error {}
+
+export class BridgeLink {
+  readonly #parts: LinkParts;
+  readonly #echo: string | null;
+  #session: BridgeSession | null;
+  #connection: BridgeConnection | null = null;
+  #readyAt: Instant | null = null;
+  #fault = 'not connected yet';
+  #attempt = 0;
+  #version: 4 | 5 = 5;
+  #stopped = false;
+  #wake: () => void = () => undefined;
+  #inHand: Promise<unknown> = Promise.resolve();
+  #writing: Promise<void> = Promise.resolve();
+  /** Something came over the session before it was subscribed anew. */
+  #proven: (whole: boolean) => void = () => undefined;
+  #echoed: string | null = null;
+  readonly #remembering: Timer;
+
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+    this.#session = parts.known;
+    const { clientId, filters } = parts.share;
+    this.#echo =
+      filters.map((filter) => echoTopic(filter, clientId, parts.options.ownMunicipality)).find((topic) => topic !== null) ?? null;
+    this.#remembering = parts.options.clock.every(parts.limits.rememberEvery, () => void this.#remember());
+  }
+
+  get share(): BridgeShare {
+    return this.#parts.share;
+  }
+
+  /** What it reads has been its own for so long that nothing from before can be under way. */
+  get settled(): boolean {
+    return this.#session !== null && this.#session.settledAt !== null;
+  }
+
+  /** Null: it reads all that it should. */
+  get fault(): string | null {
+    return this.#readyAt === null ? `${this.#parts.share.clientId}: ${this.#fault}` : null;
+  }
+
+  /** Runs until `stop`; never rejects. */
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#connectOnce();
+      if (this.#stopped) return;
+      await this.#pause();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#remembering.cancel();
+    this.#wake();
+    await withinTime(this.#parts.options.clock, this.#inHand, this.#parts.limits.stopWithin);
+    await this.#remember();
+    // The acknowledgement of what was in hand goes out first.
+    await nextTurn();
+    await this.#connection?.end(this.#parts.options.clock, false);
+  }
+
+  /** The session is of no use any more: the broker and the centre forget it. */
+  async endForGood(): Promise<void> {
+    this.#stopped = true;
+    this.#remembering.cancel();
+    await this.#connection?.end(this.#parts.options.clock, true);
+    await this.#parts.options.sessions.forget(this.#parts.share.clientId);
+  }
+
+  async #connectOnce(): Promise<void> {
+    const { options, limits, share } = this.#parts;
+    try {
+      const tls = await options.broker.tls();
+      const why = await new Promise<string>((ended) => {
+        const connection: BridgeConnection = new BridgeConnection({
+          broker: options.broker,
+          tls,
+          clientId: share.clientId,
+          version: this.#version,
+          limits,
+          handlers: {
+            deliver: (message) => this.#deliver(connection, message),
+            connected: ({ sessionPresent }) => void this.#establish(connection, sessionPresent),
+            ended,
+          },
+        });
+        this.#connection = connection;
+      });
+      this.#ended(why);
+    } catch (error) {
+      this.#parts.log.error('bridge-not-connected', { source: share.clientId, error });
+      this.#fault = 'its certificates cannot be used';
+    }
+    this.#connection = null;
+    this.#proven(false);
+  }
+
+  #ended(why: string): void {
+    const { share, log } = this.#parts;
+    if (this.#readyAt !== null) this.#attempt = 0;
+    this.#readyAt = null;
+    if (this.#stopped) return;
+    this.#fault = `not connected (${why}), trying again`;
+    const told = { source: share.clientId, code: why, attempt: this.#attempt + 1 };
+    if (why === TAKEN_OVER) log.error('bridge-client-id-in-use', told);
+    else if (this.#connection?.versionRefused === true && this.#version === 5) {
+      this.#version = 4;
+      log.info('bridge-speaks-mqtt-3', told);
+    } else if (this.#attempt === 0) log.warn('bridge-disconnected', told);
+    else log.debug('bridge-disconnected', told);
+  }
+
+  /** At random between bounds that widen: the nodes of a platform that was away must not all come at once. */
+  async #pause(): Promise<void> {
+    const { options, limits } = this.#parts;
+    const [least, most] = limits.retryAfter;
+    const share = new DataView(Uint8Array.from(options.random(4)).buffer).getUint32(0) / 2 ** 32;
+    const delay: Milliseconds = least + share * (Math.min(most, least * 2 ** ++this.#attempt) - least);
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      options.clock.after(delay, resolve);
+    });
+  }
+
+  async #establish(connection: BridgeConnection, sessionPresent: boolean): Promise<void> {
+    const { share, options, log, count } = this.#parts;
+    count('connects');
+    this.#fault = 'connected, not subscribed yet';
+    try {
+      const whole = sessionPresent && (await this.#isWhole(connection));
+      await this.#save(connection, onConnected(this.#session, whole));
+      await this.#subscribe(connection);
+    } catch (error) {
+      if (error instanceof Over) return;
+      log.warn('bridge-not-established', { source: share.clientId, error });
+      connection.destroy('not established');
+    }
+    if (this.#session?.echoes === false && this.#readyAt !== null) this.#askForEcho(connection, options.clock.now());
+  }
+
+  /** Anything that comes before SUBSCRIBE comes over a subscription that the session has kept. */
+  async #isWhole(connection: BridgeConnection): Promise<boolean> {
+    const { options, limits, share, log } = this.#parts;
+    // Where the broker has never given back an echo, there is only its word.
+    if (this.#session?.echoes !== true || this.#echo === null) return true;
+    const proof = new Promise<boolean>((resolve) => (this.#proven = resolve));
+    this.#askForEcho(connection, options.clock.now());
+    const timer = options.clock.after(limits.proofWithin, () => this.#proven(false));
+    const whole = await proof;
+    timer.cancel();
+    if (connection.over) throw new Over();
+    if (!whole) log.warn('bridge-session-empty', { source: share.clientId });
+    return whole;
+  }
+
+  async #subscribe(connection: BridgeConnection): Promise<void> {
+    const { share, options, log, count } = this.#parts;
+    const { clientId, filters } = share;
+    const answers = filters.length === 0 ? [] : await connection.subscribe(filters);
+    if (connection.over) throw new Over();
+    const refused = filters.filter((_filter, index) => answers?.[index] !== 'granted');
+    if (refused.length > 0) return this.#refused(connection, refused);
+    const left = this.#session?.filters.filter((filter) => !filters.includes(filter)) ?? [];
+    if (left.length > 0) await connection.unsubscribe(left);
+    const from = this.#session?.gapFrom ?? null;
+    const until = options.clock.now();
+    if (from !== null) {
+      const told = this.#session?.filters ?? filters;
+      await options.gap({ clientId, from, until, filters: told });
+      log.error('bridge-session-lost', { source: clientId, byMs: until - from });
+      count('gaps');
+    }
+    await this.#save(connection, onSubscribed(this.#session, clientId, filters, until));
+    this.#readyAt = options.clock.now();
+    log.info('bridge-ready', { source: clientId, count: filters.length });
+  }
+
+  async #refused(connection: BridgeConnection, refused: readonly string[]): Promise<void> {
+    const { share, options, limits, log } = this.#parts;
+    this.#readyAt = null;
+    this.#fault = `the broker does not grant it ${refused.join(', ')} with QoS 1: look at the broker's access rules`;
+    log.error('bridge-subscription-refused', { source: share.clientId, path: refused.join(','), count: refused.length });
+    await this.#save(connection, onRefused(this.#session));
+    options.clock.after(limits.resubscribeEvery, () => void this.#subscribeAgain(connection));
+  }
+
+  async #subscribeAgain(connection: BridgeConnection): Promise<void> {
+    if (connection.over || this.#stopped) return;
+    try {
+      await this.#subscribe(connection);
+    } catch {
+      connection.destroy('not established');
+    }
+  }
+
+  #askForEcho(connection: BridgeConnection, now: Instant): void {
+    if (this.#echo === null) return;
+    this.#echoed = String(now);
+    connection.publish(this.#echo, Buffer.from(this.#echoed));
+  }
+
+  async #deliver(connection: BridgeConnection, delivered: Delivered): Promise<boolean> {
+    // What arrives during a stop gets no answer: it comes again.
+    if (this.#stopped || connection.over) return new Promise(() => undefined);
+    this.#proven(true);
+    const { options, share, count } = this.#parts;
+    const read = readDelivered(delivered, {
+      clientId: share.clientId,
+      ownMunicipality: options.ownMunicipality,
+      receivedAt: options.clock.now(),
+    });
+    if (read === 'down') this.#hearEcho(delivered);
+    if (read === 'retained') options.retained(share.clientId, delivered.topic);
+    if (typeof read === 'string') return true;
+    if (this.#parts.leaves(read)) return true;
+    count('received');
+    const keeping = this.#keep(connection, read);
+    this.#inHand = keeping;
+    return keeping;
+  }
+
+  async #keep(connection: BridgeConnection, message: MqttMessage): Promise<boolean> {
+    const { options, log, count } = this.#parts;
+    const device = { serial: message.device, municipality: message.municipality };
+    try {
+      const verdict = await options.accept(message, (receipt) => {
+        // Before the acknowledgement of the message on the same connection: if either is lost, both come again.
+        if (connection.publish(topicFor(device, 'receipt'), encodeReceipt(receipt))) count('receiptsSent');
+      });
+      if (verdict === 'not-kept') count('notKept');
+      return verdict === 'kept';
+    } catch (error) {
+      log.error('mqtt-message-not-accepted', { device: message.device, error });
+      count('notKept');
+      return false;
+    }
+  }
+
+  #hearEcho({ topic, payload }: Delivered): void {
+    if (topic !== this.#echo || this.#readyAt === null || Buffer.from(payload).toString() !== this.#echoed) return;
+    if (this.#session !== null) this.#session = { ...this.#session, echoes: true };
+  }
+
+  async #remember(): Promise<void> {
+    const { options, limits, share, log } = this.#parts;
+    if (this.#session === null || this.#readyAt === null || this.#connection?.over !== false) return;
+    const now = options.clock.now();
+    try {
+      await this.#write(onSeen(this.#session, now, now - this.#readyAt, limits.settledAfter));
+    } catch (error) {
+      log.debug('bridge-session-not-remembered', { source: share.clientId, error });
+    }
+  }
+
+  /** @throws Over, CentreError store-away */
+  async #save(connection: BridgeConnection, session: BridgeSession | null): Promise<void> {
+    if (session !== null && session !== this.#session) await this.#write(session);
+    if (connection.over) throw new Over();
+  }
+
+  /** One after the other: an older state must not be written over a newer one. @throws CentreError store-away */
+  #write(session: BridgeSession): Promise<void> {
+    const written = this.#writing.then(async () => {
+      await this.#parts.options.sessions.save(session);
+      this.#session = { ...session, echoes: session.echoes || this.#session?.echoes === true };
+    });
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+}
