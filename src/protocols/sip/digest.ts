@@ -22,7 +22,7 @@ export type DigestVerdict = 'valid' | 'absent' | 'wrong' | 'stale';
 /** How long a nonce is good for. */
 export const NONCE_LIFE: Milliseconds = minutes(5);
 /** Nonces whose counts are remembered; only who knows a secret can add one. */
-const MAX_NONCES = 20_000;
+export const MAX_NONCES = 20_000;
 /** Counts remembered for a nonce, so that datagrams may overtake each other. */
 const COUNT_WINDOW = 16;
 const MAX_USERNAME = 64;

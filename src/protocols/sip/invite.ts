@@ -18,7 +18,7 @@ const TIMER_H: Milliseconds = 64 * T1;
 const TIMER_I: Milliseconds = 5000;
 /** A device that calls should soon try elsewhere. */
 const DECIDE_WITHIN: Milliseconds = seconds(5);
-const MAX_CALLS = 1000;
+export const MAX_CALLS = 1000;
 
 const TRYING: Answer = { status: 100, reason: 'Trying' };
 const TERMINATED: Answer = { status: 487, reason: 'Request Terminated' };

@@ -29,7 +29,7 @@ export interface BindingStore {
 
 /** What is granted, in seconds; shorter wishes are refused with 423, longer ones are cut. */
 export const EXPIRES = { least: 60, usual: 3600, most: 7200 } as const satisfies Record<string, Seconds>;
-const MAX_BINDINGS = 20_000;
+export const MAX_BINDINGS = 20_000;
 const SWEEP: Milliseconds = minutes(1);
 /**
  * An older REGISTER of the same Call-ID that comes within 64 × T1 was overtaken on its way and is refused. Later than that
