@@ -8,6 +8,7 @@ import type { Refusals } from '../devices/refusals.ts';
 import type { DeviceRecord, DeviceRegister } from '../devices/register.ts';
 import type { Accept, KnownSender } from '../intake/accept.ts';
 import type { Keeper } from '../intake/keep.ts';
+import type { VoicePolicy } from '../people/centre.ts';
 import type { Postgres } from '../store/postgres.ts';
 import type { TlsIdentity } from './tls.ts';
 
@@ -23,6 +24,8 @@ export interface IntakeContext {
   /** For what the centre itself says (a gap, a held message): no device waits for its acknowledgement. */
   readonly keeper: Keeper;
   readonly postgres: Postgres;
+  /** What a SCAIP unit is told to do for voice. */
+  readonly voice: VoicePolicy;
   /** Where nobody knows whose a device is, the centre's own municipality looks after it. */
   readonly ownMunicipality: string;
   /** Numbers of all that the centre serves. */

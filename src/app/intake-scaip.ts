@@ -1,20 +1,132 @@
-/** Starts the SCAIP receiver: each message looked up, interpreted and accepted. */
-import { interpretScaip } from '../devices/interpret.ts';
+/** Starts the SCAIP receiver: each message looked up, interpreted and accepted, or held until its credentials come. */
+import { createHash } from 'node:crypto';
+import { type Interpretation, interpretCall, interpretScaip } from '../devices/interpret.ts';
+import type { DeviceRecord } from '../devices/register.ts';
+import { createReplyMarks } from '../devices/reply-marks.ts';
+import { type Incoming, interpretationAt, signalOf } from '../intake/accept.ts';
+import { createHolding } from '../intake/hold.ts';
 import { type ScaipMessage, type ScaipServer, startScaip } from '../protocols/scaip/receive.ts';
+import type { ScaipCall, ScaipDoor, ScaipUnit, UnitNames } from '../protocols/scaip/unit.ts';
+import { DigestGate } from '../protocols/sip/digest.ts';
+import { RateLimits } from '../protocols/sip/rate.ts';
+import { Registrar } from '../protocols/sip/registrar.ts';
+import { createBindingStore } from '../store/bindings.ts';
+import { createHeldStore } from '../store/held.ts';
+import { createFirstNeeds, createReplyMarkStore } from '../store/reply-marks.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
 
-/** @throws CentreError port-in-use, port-not-allowed, settings-invalid */
-export function startSipIntake(context: IntakeContext): Promise<ScaipServer> {
-  const { settings, models, register, accept, ownMunicipality, clock, random, log } = context;
-  return startScaip({ clock, log, random, bind: settings.BIND, port: settings.SIP_PORT, accept: acceptScaip });
+/** @throws CentreError port-in-use, port-not-allowed, settings-invalid, store-away */
+export async function startSipIntake(context: IntakeContext): Promise<ScaipServer> {
+  const { settings, tls, voice, models, register, refusals, accept, keeper, postgres, ownMunicipality, clock, random, log } = context;
+  const isFirstNeed = createFirstNeeds(postgres);
+  const marks = createReplyMarks({ store: createReplyMarkStore(postgres), clock, log });
+  const holding = createHolding({ store: createHeldStore(postgres), keeper, clock, log });
+  const limits = new RateLimits({ clock });
+  let server: ScaipServer | null = null;
+  const udpFlowTo = (to: { address: string; port: number }) => server?.flowTo(to) ?? null;
+  const registrar = new Registrar({ clock, log, store: createBindingStore(postgres), udpFlowTo });
+  const stopParts = async (): Promise<void> => {
+    registrar.stop();
+    await Promise.all([holding.stop(), marks.stop()]);
+  };
 
-  async function acceptScaip(message: ScaipMessage): Promise<'kept' | 'not-kept'> {
-    const { cid, raw, source } = message;
-    const record = cid === null ? null : await register.find({ protocol: 'scaip', controllerId: cid });
-    const unknown = cid === null ? `sip:${source.address}` : `scaip:${cid}`;
-    const sender = record === null ? stranger(unknown, cid ?? source.address, ownMunicipality) : senderOf(record);
-    const interpretation = interpretScaip(message, models.get(record?.model ?? ''));
-    const { kept } = await accept({ protocol: 'scaip', sender, raw, interpretation });
-    return kept ? 'kept' : 'not-kept';
+  try {
+    await registrar.load();
+    const started = await startScaip({
+      clock,
+      log,
+      random,
+      bind: settings.BIND,
+      port: settings.SIP_PORT,
+      ...(tls === null ? {} : { tls: { identity: tls, port: settings.SIPS_PORT, handshakeFailed } }),
+      lookUp: async (names) => unitOf(names, await recordOf(names)),
+      messages: doorFor<ScaipMessage>(
+        ({ cid, fromUser, source }) => ({ cid, user: fromUser, address: source.address }),
+        (message, record) => interpretScaip(message, models.get(record?.model ?? '')),
+      ),
+      calls: doorFor<ScaipCall>(({ names }) => names, interpretCall),
+      digest: new DigestGate({ clock, random, realm: settings.SIP_REALM }),
+      admit: (who) => limits.admit(who),
+      registrar,
+      refused: (refusal) => refusals.count({ protocol: 'scaip', ...refusal }),
+      unacknowledged: (serial, since) => marks.note(serial, since),
+      voice,
+      strict: settings.SCAIP_STRICT,
+    });
+    server = started;
+    const stop: ScaipServer['stop'] = async (patience) => {
+      await started.stop(patience);
+      await stopParts();
+    };
+    return { ...started, stop };
+  } catch (error) {
+    await stopParts();
+    throw error;
+  }
+
+  function handshakeFailed(address: string, code: string): void {
+    refusals.count({ protocol: 'sip', source: address, code: 'tls-handshake-failed', detail: code });
+  }
+
+  async function recordOf({ cid, user }: UnitNames): Promise<DeviceRecord | null> {
+    const controllerId = cid ?? user;
+    return controllerId === null ? null : register.find({ protocol: 'scaip', controllerId });
+  }
+
+  function unitOf({ cid, user, address }: UnitNames, record: DeviceRecord | null): ScaipUnit {
+    const profile = models.get(record?.model ?? '').scaip;
+    const name = record === null ? (cid ?? user ?? address) : (record.controllerId ?? record.serial);
+    const { sipHa1: secrets = null } = record ?? {};
+    const mustAuthenticate =
+      record !== null && (profile.authentication === 'required' || (profile.authentication === 'when-provisioned' && secrets !== null));
+    return { known: record !== null, name, serial: record?.serial ?? null, profile, secrets, mustAuthenticate };
+  }
+
+  function doorFor<T extends { readonly raw: Uint8Array }>(
+    namesOf: (one: T) => UnitNames,
+    interpret: (one: T, record: DeviceRecord | null) => Interpretation,
+  ): ScaipDoor<T> {
+    const incomingOf = async (one: T): Promise<Incoming> => {
+      const names = namesOf(one);
+      const { cid, address } = names;
+      const record = await recordOf(names);
+      const source = cid === null ? `sip:${address}` : `scaip:${cid}`;
+      const sender = record === null ? stranger(source, cid ?? address, ownMunicipality) : senderOf(record);
+      return { protocol: 'scaip', sender, raw: one.raw, interpretation: interpret(one, record) };
+    };
+    return {
+      async accept(one, { authenticated }) {
+        const incoming = await incomingOf(one);
+        const accepted = await accept(incoming);
+        if (!accepted.kept) return { kept: false };
+        const digest = digestOf(one.raw);
+        if (authenticated) void holding.released(incoming.sender.source, digest);
+        const { messageId, receipt } = accepted;
+        const { interpretation, sender } = incoming;
+        const isNeed = interpretation.what === 'signal' && interpretation.meaning.role === 'need';
+        if (voice.answer === 'none' || !isNeed || receipt === null || receipt.alarm === null) return { kept: true, firstOfNeed: false };
+        const firstOfNeed =
+          receipt.verdict === 'opened' || (await isFirstNeed({ alarm: receipt.alarm, source: sender.source, messageId, digest }));
+        return { kept: true, firstOfNeed };
+      },
+      async hold(one) {
+        const incoming = await incomingOf(one);
+        const at = clock.now();
+        const interpretation = interpretationAt(incoming, at);
+        if (interpretation.what === 'life-sign') return 'nothing-to-hold';
+        const { source, device } = incoming.sender;
+        try {
+          const held = await holding.hold(signalOf(incoming, interpretation, at, random));
+          if (held === 'full') refusals.count({ protocol: 'scaip', source: device, code: 'too-many-held', detail: source });
+          return held === 'held' ? 'held' : 'nothing-to-hold';
+        } catch (error) {
+          log.error('alarm-not-held', { device, protocol: 'scaip', error });
+          return 'not-held';
+        }
+      },
+    };
   }
 }
+
+/** As signals have it: what a message that comes again is known by. */
+const digestOf = (raw: Uint8Array): Uint8Array => createHash('sha256').update(raw).digest();

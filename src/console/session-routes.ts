@@ -12,7 +12,7 @@ export interface SessionRouteParts {
   readonly sessions: Sessions;
   readonly signIn: SignIn;
   readonly credentials: Pick<Credentials, 'any'>;
-  readonly centre: Centre;
+  readonly centre: Pick<Centre, 'name' | 'phone'>;
   readonly demo: boolean;
   /** Called when somebody has signed out, so that their sockets end at once. */
   readonly signedOut?: (account: string) => void;

@@ -1,157 +1,21 @@
 /** The SCAIP receiver on real sockets, also against sipp. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { type Socket as UdpSocket, createSocket } from 'node:dgram';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type Socket, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts';
+import { MovableClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
-import { systemRandom } from '../../src/base/ids.ts';
-import { createLog } from '../../src/base/log.ts';
-import { type AcceptScaip, type ScaipMessage, type ScaipServer, startScaip } from '../../src/protocols/scaip/receive.ts';
-import type { StreamLimits } from '../../src/protocols/sip/tcp.ts';
+import type { ScaipServer } from '../../src/protocols/scaip/receive.ts';
 import { type SipMessage, header } from '../../src/protocols/sip/message.ts';
 import { parseDatagram } from '../../src/protocols/sip/parse.ts';
+import type { ScaipAccepted } from '../../src/protocols/scaip/unit.ts';
+import { type Accept, KEPT, PENDANT, Unit, VECTORS, message, okTo, sample, start, until } from '../support/scaip-receiver.ts';
 
-const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
-const sample = (name: string): Buffer => readFileSync(join(VECTORS, 'scaip', name));
-const PENDANT = sample('R05_possum_pendant_gsm_empty.xml').toString().trim();
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The receiver on real sockets.
-
-interface Started {
-  readonly server: ScaipServer;
-  readonly messages: ScaipMessage[];
-  readonly log: string[];
-}
-async function start(
-  accept: AcceptScaip = () => Promise.resolve('kept'),
-  clock: Clock = new RunningClock(),
-  streamLimits: Partial<StreamLimits> = {},
-): Promise<Started> {
-  const messages: ScaipMessage[] = [];
-  const lines: string[] = [];
-  const log = createLog('debug', { write: (line) => void lines.push(line) });
-  const record: AcceptScaip = (message) => {
-    messages.push(message);
-    return accept(message);
-  };
-  const server = await startScaip({ clock, log, random: systemRandom, bind: '127.0.0.1', port: 0, accept: record, streamLimits });
-  t.teardown(() => server.stop(100));
-  return { server, messages, log: lines };
-}
-
-async function until(condition: () => boolean, what: string | (() => string)): Promise<void> {
-  const deadline = process.hrtime.bigint() + 5_000_000_000n;
-  while (!condition()) {
-    if (process.hrtime.bigint() > deadline) throw new Error(`waited in vain for: ${typeof what === 'string' ? what : what()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-interface Call {
-  readonly body?: string | Uint8Array;
-  readonly cseq?: number;
-  readonly callId?: string;
-  readonly method?: string;
-  readonly from?: string;
-  readonly type?: string;
-}
-function message({
-  body = PENDANT,
-  cseq = 1,
-  callId = 'unit-1',
-  method = 'MESSAGE',
-  from = 'sip:10149471@192.168.1.20',
-  type = 'application/scaip+xml',
-}: Call = {}): Buffer {
-  const head =
-    `${method} sip:alarm@centre.example:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5060;branch=z9hG4bK-0001;rport\r\n` +
-    `Contact: <sip:10149471@192.168.1.20:5060>\r\nFrom: <${from}>;tag=286524\r\nTo: <sip:alarm@centre.example>\r\n` +
-    `Call-ID: ${callId}\r\nCSeq: ${cseq} ${method}\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]);
-}
-const okTo = (one: string): Buffer =>
-  Buffer.from(
-    `${one
-      .slice(0, one.indexOf('\r\n\r\n'))
-      .replace(/^MESSAGE.*/, 'SIP/2.0 200 OK')
-      .replace(/\r\nContent-.*/g, '')}\r\nContent-Length: 0\r\n\r\n`,
-  );
-
-/** A unit that records what it gets; over TCP the stream is cut into messages. */
-class Unit {
-  readonly got: string[] = [];
-  readonly #udp: UdpSocket | null;
-  readonly #tcp: Socket | null;
-  readonly #port: number;
-  closed = false;
-
-  private constructor(udp: UdpSocket | null, tcp: Socket | null, port: number) {
-    this.#udp = udp;
-    this.#tcp = tcp;
-    this.#port = port;
-    let text = '';
-    udp?.on('message', (bytes) => this.got.push(bytes.toString('latin1')));
-    tcp?.on('data', (bytes: Buffer) => {
-      text += bytes.toString('latin1');
-      for (let end = wholeMessage(text); end > 0; end = wholeMessage(text)) {
-        this.got.push(text.slice(0, end));
-        text = text.slice(end);
-      }
-    });
-    for (const event of ['end', 'close']) tcp?.on(event, () => (this.closed = true));
-    tcp?.on('error', () => undefined);
-    t.teardown(() => this.close());
-  }
-
-  static async udp(server: ScaipServer): Promise<Unit> {
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    return new Unit(socket, null, server.udp.port);
-  }
-
-  static async tcp(server: ScaipServer): Promise<Unit> {
-    const socket = connect({ port: server.tcp.port, host: '127.0.0.1', allowHalfOpen: true });
-    await once(socket, 'connect');
-    return new Unit(null, socket, server.tcp.port);
-  }
-
-  get port(): number {
-    return this.#udp?.address().port ?? this.#tcp?.localPort ?? 0;
-  }
-  send(bytes: Uint8Array): void {
-    this.#udp?.send(bytes, this.#port, '127.0.0.1');
-    this.#tcp?.write(bytes);
-  }
-  end(): void {
-    this.#tcp?.end();
-  }
-  async next(count: number): Promise<string[]> {
-    await until(
-      () => this.got.length >= count,
-      () => `${count} messages, there are ${this.got.length}`,
-    );
-    return this.got;
-  }
-  close(): void {
-    if (!this.closed) this.#udp?.close();
-    this.#tcp?.destroy();
-    this.closed = true;
-  }
-}
-function wholeMessage(text: string): number {
-  const end = text.indexOf('\r\n\r\n');
-  const length = /^Content-Length: (\d+)/im.exec(text)?.[1];
-  if (end === -1 || length === undefined) return 0;
-  return text.length >= end + 4 + Number(length) ? end + 4 + Number(length) : 0;
-}
 const parsed = (text: string): SipMessage => {
   const framed = parseDatagram(Buffer.from(text, 'latin1'));
   assert.ok(framed.type === 'request' || framed.type === 'response');
@@ -164,8 +28,8 @@ const TRANSPORTS = [
 
 for (const [transport, open] of TRANSPORTS) {
   await t.test(`${transport}: 200 after keeping, then the mrs to the source of the packet`, async (t) => {
-    let keep: (verdict: 'kept') => void = () => undefined;
-    const { server, messages, log } = await start(() => new Promise((resolve) => (keep = resolve)));
+    let keep: (verdict: ScaipAccepted) => void = () => undefined;
+    const { server, messages, log } = await start({ accept: () => new Promise((resolve) => (keep = resolve)) });
     const unit = await open(server);
     unit.send(message());
     await until(() => messages.length === 1, 'the message');
@@ -180,7 +44,7 @@ for (const [transport, open] of TRANSPORTS) {
     }
     await until(() => server.counters()[transport].retransmissions === 1, 'the retransmission');
     t.equal(messages.length, 1, 'a retransmission is not a second message');
-    keep('kept');
+    keep(KEPT);
     const got = (await unit.next(transport === 'udp' ? 3 : 4)).filter((one) => !one.includes('OPTIONS\r\n'));
     t.match(
       got.map((one) => one.split('\r\n')[0]),
@@ -205,12 +69,14 @@ for (const [transport, open] of TRANSPORTS) {
   });
 
   await t.test(`${transport}: not kept, a broken port, no ref, unreadable`, async (t) => {
-    const verdicts: AcceptScaip[] = [
-      () => Promise.resolve('not-kept'),
+    const verdicts: Accept[] = [
+      () => Promise.resolve({ kept: false }),
       () => Promise.reject(new Error('away')),
-      () => Promise.resolve('kept'),
+      () => Promise.resolve(KEPT),
     ];
-    const { server, messages, log } = await start((one) => (verdicts.length > 1 ? verdicts.shift()!(one) : verdicts[0]!(one)));
+    const { server, messages, log } = await start({
+      accept: (...given) => (verdicts.length > 1 ? verdicts.shift()! : verdicts[0]!)(...given),
+    });
     const unit = await open(server);
     unit.send(message({ cseq: 1 }));
     await unit.next(1);
@@ -233,6 +99,7 @@ for (const [transport, open] of TRANSPORTS) {
   await t.test(`${transport}: the same branch and Call-ID with a new CSeq is another message`, async (t) => {
     const { server, messages } = await start();
     const unit = await open(server);
+    unit.acknowledges = true;
     unit.send(message({ cseq: 1, body: sample('R06_possum_fixed_trigger_gsm_empty.xml') }));
     unit.send(message({ cseq: 2, body: sample('R08_possum_fixed_trigger_gsm_number.xml') }));
     await unit.next(4);
@@ -311,15 +178,18 @@ await t.test('a message that is asked again: one mrs transaction at a time, and 
 
 await t.test('twenty messages in one segment get twenty answers in order, also in single bytes', async (t) => {
   let serial = 0;
-  const { server, messages } = await start(async () => {
-    // The later ones are ready first.
-    const turns = 20 - (serial++ % 20);
-    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
-    return 'kept';
+  const { server, messages } = await start({
+    accept: async () => {
+      // The later ones are ready first.
+      const turns = 20 - (serial++ % 20);
+      for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+      return KEPT;
+    },
   });
   const body = (i: number) => `<mrq><ref>N${i}</ref><cid>10149471</cid><dty>3</dty></mrq>`;
   const all = Buffer.concat(Array.from({ length: 20 }, (_, i) => message({ cseq: i + 1, body: body(i + 1) })));
   const check = async (unit: Unit) => {
+    unit.acknowledges = true;
     await unit.next(40);
     const answers = unit.got.filter((one) => one.startsWith('SIP/2.0 200'));
     t.same(
@@ -348,11 +218,11 @@ await t.test('twenty messages in one segment get twenty answers in order, also i
 await t.test('tcp: CRLF keepalive, half-closed peers, half messages, silence and too many', async (t) => {
   const clock = new MovableClock();
   // The decision comes after the peer's FIN.
-  const later: AcceptScaip = async () => {
+  const later: Accept = async () => {
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
-    return 'kept';
+    return KEPT;
   };
-  const { server, messages } = await start(later, clock, { connections: 3, idleStranger: 5_000, idle: 60_000 });
+  const { server, messages } = await start({ accept: later, clock, streamLimits: { connections: 3, idleStranger: 5_000, idle: 60_000 } });
   const raw = connect(server.tcp.port, '127.0.0.1');
   t.teardown(() => raw.destroy());
   raw.write('\r\n\r\n');
@@ -388,14 +258,8 @@ await t.test('tcp: CRLF keepalive, half-closed peers, half messages, silence and
 });
 
 await t.test('a port in use, a port not allowed, an address not ours: one sentence, and nothing is left open', async (t) => {
-  const options = {
-    clock: new RunningClock(),
-    log: createLog('silent'),
-    random: systemRandom,
-    accept: () => Promise.resolve('kept' as const),
-  };
   const refusal = async (bind: string, port: number) => {
-    const error = await startScaip({ ...options, bind, port }).then(
+    const error = await start({ bind, port }).then(
       () => null,
       (one: unknown) => one,
     );
@@ -424,8 +288,8 @@ await t.test('a port in use, a port not allowed, an address not ours: one senten
 });
 
 await t.test('stop answers what is in hand, refuses what is new, and closes', async (t) => {
-  let keep: (verdict: 'kept') => void = () => undefined;
-  const { server, messages } = await start(() => new Promise((resolve) => (keep = resolve)));
+  let keep: (verdict: ScaipAccepted) => void = () => undefined;
+  const { server, messages } = await start({ accept: () => new Promise((resolve) => (keep = resolve)) });
   const units = [await Unit.udp(server), await Unit.tcp(server)] as const;
   units[0].send(message());
   await until(() => messages.length === 1, 'the message');
@@ -434,7 +298,7 @@ await t.test('stop answers what is in hand, refuses what is new, and closes', as
   units[0].send(message({ cseq: 2 }));
   await units[0].next(1);
   t.match(units[0].got, [/^SIP\/2\.0 503 [^]*CSeq: 2/]);
-  keep('kept');
+  keep(KEPT);
   await units[0].next(3);
   t.match(units[0].got.slice(1), [/^SIP\/2\.0 200 [^]*CSeq: 1/, /<snu>0</]);
   await stopped;
@@ -446,7 +310,7 @@ await t.test('stop answers what is in hand, refuses what is new, and closes', as
 });
 
 await t.test('stop does not wait for ever', async (t) => {
-  const { server, messages, log } = await start(() => new Promise(() => undefined));
+  const { server, messages, log } = await start({ accept: () => new Promise(() => undefined) });
   const unit = await Unit.udp(server);
   unit.send(message());
   await until(() => messages.length === 1, 'the message');

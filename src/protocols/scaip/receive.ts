@@ -1,39 +1,25 @@
-/** The SCAIP receiver: MESSAGE in, the centre's decision awaited, 200 out, then `<mrs>` in a MESSAGE of its own. */
-import { readable } from '../../base/bytes.ts';
-import type { Clock, Milliseconds } from '../../base/clock.ts';
+/** The SCAIP receiver: MESSAGE in, the centre's decision awaited, 200 out, then `<mrs>`; beside it REGISTER and calls. */
+import type { Clock, Instant, Milliseconds } from '../../base/clock.ts';
 import type { Random } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
-import { parseNameAddress, parseUri, uriHost, writableUri } from '../sip/address.ts';
-import { type ListenerCounters, type MessageAnswer, RETRY_AFTER, type SendRequest, sourceOf } from '../sip/core.ts';
-import type { Flow } from '../sip/flow.ts';
+import { type ListenerCounters, type MessageAnswer, type SendRequest, sourceOf } from '../sip/core.ts';
+import type { StreamLimits } from '../sip/connection.ts';
+import type { Endpoint, Flow } from '../sip/flow.ts';
 import { type HostPort, startSip } from '../sip/listen.ts';
-import { type SipRequest, header } from '../sip/message.ts';
-import type { StreamLimits } from '../sip/tcp.ts';
-import { type DecodedBody, decodeBody } from './decode.ts';
-import { CONTENT_TYPE } from './encode.ts';
-import type { ScaipRequest } from './message.ts';
+import type { SipRequest } from '../sip/message.ts';
+import type { TlsCounters, TlsListening } from '../sip/tls.ts';
+import { type Answer, UNAVAILABLE } from '../sip/write.ts';
+import { createCalls } from './calls.ts';
+import { CONTENT_TYPE, encodeReply } from './encode.ts';
+import { type CheckCredentials, Gate } from './gate.ts';
+import { type ScaipMessage, namesForReply, readMessage } from './read.ts';
+import { type KeepRegistrations, createRegistrations } from './registrations.ts';
 import { Replies } from './replies.ts';
+import { strictStatus } from './strict.ts';
+import type { AdmitSender, CountRefusal, LookUpUnit, ScaipAccepted, ScaipCall, ScaipDoor, ScaipUnit } from './unit.ts';
+import { type VoicePolicy, voiceFor } from './voice.ts';
 
-/** A SIP MESSAGE as the centre gets it: every one whose headers can be read, whatever its body. */
-export interface ScaipMessage {
-  /** null: the body is unreadable. */
-  readonly request: ScaipRequest | null;
-  /** Also found in some unreadable bodies. */
-  readonly ref: string | null;
-  readonly cid: string | null;
-  /** The body as it came; at most 32 KiB of it. */
-  readonly raw: Uint8Array;
-  /** The body was longer than what was kept, or ended before its declared length. */
-  readonly cut: boolean;
-  readonly source: { readonly address: string; readonly port: number; readonly transport: 'udp' | 'tcp' | 'tls' };
-  /** User part of the From header. */
-  readonly fromUser: string | null;
-  /** From user and `cid` are both there and differ. */
-  readonly identityMismatch: boolean;
-}
-
-/** The port to the centre. `kept`: the message is durable. A rejection counts as `not-kept`. */
-export type AcceptScaip = (message: ScaipMessage) => Promise<'kept' | 'not-kept'>;
+export type { ScaipMessage };
 
 export interface ScaipOptions {
   readonly clock: Clock;
@@ -43,126 +29,128 @@ export interface ScaipOptions {
   readonly bind: string;
   /** The same number on UDP and TCP; 0 takes a free one. */
   readonly port: number;
-  readonly accept: AcceptScaip;
+  /** Without it nothing listens for TLS. */
+  readonly tls?: TlsListening;
   readonly streamLimits?: Partial<StreamLimits>;
+  readonly lookUp: LookUpUnit;
+  readonly messages: ScaipDoor<ScaipMessage>;
+  readonly calls: ScaipDoor<ScaipCall>;
+  readonly digest: CheckCredentials;
+  readonly admit: AdmitSender;
+  readonly registrar: KeepRegistrations;
+  readonly refused: CountRefusal;
+  /** Since when a unit has not acknowledged its replies; null: it does. */
+  readonly unacknowledged: (serial: string, since: Instant | null) => void;
+  readonly voice: VoicePolicy;
+  /** Replies as a conformance test wants them; what is kept and shown is the same. */
+  readonly strict: boolean;
 }
 
 export interface ScaipCounters {
   readonly udp: ListenerCounters;
   readonly tcp: ListenerCounters;
+  readonly tls: TlsCounters | null;
   readonly kept: number;
   readonly notKept: number;
   /** Kept, but without a `ref` to answer to. */
   readonly withoutRef: number;
+  /** Answered 401; those of them whose alarm waits for its credentials; refused above the limits. */
+  readonly challenged: number;
+  readonly held: number;
+  readonly limited: number;
   readonly repliesSent: number;
   readonly repliesAcknowledged: number;
   readonly repliesUnanswered: number;
+  /** There was no way to the unit any more, or too many were waiting: its next repeat fetches the reply. */
+  readonly repliesUndelivered: number;
 }
 
 export interface ScaipServer {
   readonly udp: HostPort;
   readonly tcp: HostPort;
+  readonly tls: HostPort | null;
+  /** A way to an address over UDP from which nothing need have come. */
+  flowTo(endpoint: Endpoint): Flow;
   counters(): ScaipCounters;
   /** No new input, what is in hand is answered (at most `patience`, 3 s by default), sockets closed. */
   stop(patience?: Milliseconds): Promise<void>;
 }
 
 /**
- * Listens for SCAIP on UDP and TCP.
+ * Listens for SCAIP on UDP and TCP and, when asked to, TLS.
  * @throws CentreError port-in-use, port-not-allowed, settings-invalid; nothing is open then
  */
 export async function startScaip(options: ScaipOptions): Promise<ScaipServer> {
-  const { log, accept } = options;
+  const { clock, log, lookUp, messages, calls, registrar, refused, unacknowledged } = options;
   const counts = { kept: 0, notKept: 0, withoutRef: 0 };
-  const replies = new Replies(log);
-  const sip = await startSip({ ...options, accepts: CONTENT_TYPE, handle });
+  const gate = new Gate(options);
+  const replies = new Replies({ clock, log, unacknowledged, flowOf: (unit) => registrar.flowOf(unit) });
+  const sip = await startSip({
+    ...options,
+    accepts: CONTENT_TYPE,
+    handle: (request, flow, send) => answered(flow, () => receive(request, flow, send)),
+    call: withCare(createCalls({ clock, gate, lookUp, calls, refused })),
+    register: withCare(createRegistrations({ gate, lookUp, registrar, refused })),
+  });
 
   return {
     udp: sip.udp,
     tcp: sip.tcp,
-    counters: () => ({ ...sip.counters(), ...counts, ...replies.counts }),
+    tls: sip.tls,
+    flowTo: (endpoint) => sip.flowTo(endpoint),
+    counters: () => ({ ...sip.counters(), ...counts, ...gate.counts, ...replies.counts }),
     stop: (patience) => sip.stop(patience),
   };
 
-  async function handle(request: SipRequest, flow: Flow, send: SendRequest): Promise<MessageAnswer> {
+  async function receive(request: SipRequest, flow: Flow, send: SendRequest): Promise<MessageAnswer> {
     const message = readMessage(request, flow);
-    if (!(await keeps(message, flow))) {
+    const unit = await lookUp({ cid: message.cid, user: message.fromUser, address: flow.remote.address });
+    const turned = await gate.turnAway(request, flow, unit, () => messages.hold(message));
+    if (turned !== null) return turned;
+    const accepted = await messages.accept(message, { authenticated: unit.mustAuthenticate });
+    if (!accepted.kept) {
       counts.notKept++;
-      return { status: 503, reason: 'Service Unavailable', headers: [RETRY_AFTER] };
+      return UNAVAILABLE;
     }
     counts.kept++;
+    return answerTo(request, flow, send, message, unit, accepted);
+  }
+
+  function answerTo(
+    request: SipRequest,
+    flow: Flow,
+    send: SendRequest,
+    message: ScaipMessage,
+    unit: ScaipUnit,
+    { firstOfNeed }: Extract<ScaipAccepted, { kept: true }>,
+  ): MessageAnswer {
+    const { ref } = message;
     const ok = { status: 200, reason: 'OK' };
-    if (message.ref === null) {
+    if (ref === null) {
       counts.withoutRef++;
       return ok;
     }
-    const { ref } = message;
-    const reply = { ref, ...replyAddresses(request, message, flow) };
-    return { ...ok, afterwards: () => replies.send(flow, reply, send) };
+    const { dialect, voiceNumber } = unit.profile;
+    const snu = options.strict ? strictStatus(message.raw) : 0;
+    const voice = snu === 0 ? voiceFor(options.voice, { request: message.request, firstOfNeed, voiceNumber }) : null;
+    const body = encodeReply({ ref, snu, voice });
+    if (dialect === 'mrs-in-answer') return { ...ok, headers: [{ name: 'content-type', value: CONTENT_TYPE }], body };
+    const known = unit.serial === null ? null : { name: unit.name, serial: unit.serial };
+    return { ...ok, afterwards: () => replies.send({ ref, body, names: namesForReply(request, message), unit: known, flow, send }) };
   }
 
-  async function keeps(message: ScaipMessage, flow: Flow): Promise<boolean> {
+  /** A port that fails is a message that was not kept: the unit repeats it. */
+  async function answered<T extends Answer>(flow: Flow, answer: () => Promise<T>): Promise<T | Answer> {
     try {
-      return (await accept(message)) === 'kept';
+      return await answer();
     } catch (error) {
       log.error('scaip-accept-failed', { protocol: 'scaip', source: sourceOf(flow), error });
-      return false;
+      counts.notKept++;
+      return UNAVAILABLE;
     }
   }
-}
 
-/** What of a MESSAGE the centre needs; pure. */
-export function readMessage(request: SipRequest, flow: Flow): ScaipMessage {
-  const { raw, decoded } = readBody(request);
-  const fromUser = userOf(parseNameAddress(header(request, 'from') ?? '').uri);
-  return {
-    ...decoded,
-    raw,
-    cut: request.bodyCut,
-    source: { address: flow.remote.address, port: flow.remote.port, transport: flow.transport },
-    fromUser,
-    identityMismatch: fromUser !== null && decoded.cid !== null && !sameIdentity(fromUser, decoded.cid),
-  };
-}
-
-/** The declared body; when that is unreadable, with what the datagram holds behind it (a length in characters is too short). */
-function readBody(request: SipRequest): { readonly raw: Uint8Array; readonly decoded: DecodedBody } {
-  const decoded = decodeBody(request.body);
-  if (decoded.request !== null || request.rest.length === 0) return { raw: request.body, decoded };
-  const all = Buffer.concat([request.body, request.rest]);
-  return { raw: all, decoded: decodeBody(all) };
-}
-
-function userOf(uri: string | null): string | null {
-  const user = uri === null ? null : (parseUri(uri)?.user ?? null);
-  return user === null ? null : readable(Buffer.from(user, 'latin1'), 128).trim() || null;
-}
-
-/** Controller ids are digits: leading zeros make no difference. */
-function sameIdentity(a: string, b: string): boolean {
-  const plain = (text: string): string => text.replace(/^0+(?=\d)/, '');
-  return plain(a) === plain(b);
-}
-
-/**
- * Whom the reply names: Request-URI = the From user at the packet's source, To = the request's From, From = its To
- * (reference § 1). What cannot be written into a header is left out; nothing of this decides where it is sent.
- */
-function replyAddresses(
-  request: SipRequest,
-  message: ScaipMessage,
-  flow: Flow,
-): { uri: string; to: string; from: string; reachedAs: string } {
-  const { remote, local, transport } = flow;
-  const user = [message.fromUser, message.cid].find((one) => one !== null && /^[A-Za-z0-9._+-]{1,64}$/.test(one));
-  const suffix = transport === 'udp' ? '' : `;transport=${transport}`;
-  const uri = `sip:${user === undefined ? '' : `${user}@`}${uriHost(remote.address)}:${remote.port}${suffix}`;
-  const from = parseNameAddress(header(request, 'to') ?? '').uri;
-  const to = parseNameAddress(header(request, 'from') ?? '').uri;
-  return {
-    uri,
-    to: `<${to !== null && writableUri(to) ? to : uri}>`,
-    from: `<${from !== null && writableUri(from) ? from : `sip:${uriHost(local.address)}:${local.port}`}>`,
-    reachedAs: request.uri,
-  };
+  function withCare(handle: (request: SipRequest, flow: Flow) => Promise<Answer>): (request: SipRequest, flow: Flow) => Promise<Answer> {
+    return (request, flow) => answered(flow, () => handle(request, flow));
+  }
 }
