@@ -32,7 +32,7 @@ export async function startMqtt(context: IntakeContext): Promise<MqttIntake> {
     log,
     bind: settings.BIND,
     port: settings.MQTT_PORT,
-    ...(tls === null ? {} : { tls: { ...tls.current(), ...clientCa, onChange: tls.onChange, port: settings.MQTTS_PORT } }),
+    ...(tls === null ? {} : { tls: { ...tls.current(), ...clientCa, onChange: (renewed) => tls.onChange(renewed), port: settings.MQTTS_PORT } }),
     authenticate: ({ serial, password }) => authenticate(serial, password),
     accept: (message) => {
       const device = { serial: message.device, municipality: message.municipality };
