@@ -5,6 +5,7 @@ import { ROLES } from '../alarms/command.ts';
 import { EVENT_NAMES } from '../alarms/event.ts';
 import { KINDS, PRIORITIES } from '../alarms/signal.ts';
 import { CREDENTIAL_STATES } from '../devices/credentials.ts';
+import { SILENCES } from '../devices/silence.ts';
 import { PROBLEM_CODES } from './problem.ts';
 
 const instant = z.iso.datetime();
@@ -148,9 +149,10 @@ export const DEVICES = z.object({
       battery: z.int().nullable(),
       mains: z.boolean().nullable(),
       online: z.boolean().nullable(),
+      silence: z.enum(SILENCES),
       credentials: z.enum(CREDENTIAL_STATES),
       replyUnacknowledgedAt: instant.nullable(),
-      triggers: z.array(TRIGGER),
+      triggers: z.array(TRIGGER.extend({ silence: z.enum(SILENCES) })),
       refusals: z.array(REFUSED),
     }),
   ),

@@ -12,6 +12,8 @@ export interface DeviceQuery {
   readonly search: string | null;
   /** Only devices of which something was refused. */
   readonly refused: boolean;
+  /** Only devices that are late or lost, or have such a trigger. */
+  readonly silent: boolean;
   readonly cursor: string | null;
   readonly limit: number;
 }
@@ -26,6 +28,8 @@ export interface DeskRouteParts {
 }
 
 const name = z.string().min(1).max(64);
+const flag = z.enum(['true', 'false', '1', '0']).optional();
+const isSet = (given: z.infer<typeof flag>): boolean => given === 'true' || given === '1';
 
 export function deskRoutes({ duty, board, listDevices }: DeskRouteParts): Route[] {
   return [
@@ -73,14 +77,15 @@ export function deskRoutes({ duty, board, listDevices }: DeskRouteParts): Route[
       access: ['technician', 'supervisor', 'operator'],
       query: z.object({
         search: z.string().max(100).optional(),
-        refused: z.enum(['true', 'false', '1', '0']).optional(),
+        refused: flag,
+        silent: flag,
         cursor: z.string().max(500).optional(),
         limit: z.coerce.number().int().min(1).max(500).default(200),
       }),
       ok: { status: 200, schema: DEVICES },
-      async handle({ query: { search, refused, cursor, limit } }, viewer) {
-        const only = refused === 'true' || refused === '1';
-        return json(await listDevices(viewer, { search: search ?? null, refused: only, cursor: cursor ?? null, limit }));
+      async handle({ query: { search, refused, silent, cursor, limit } }, viewer) {
+        const query = { search: search ?? null, refused: isSet(refused), silent: isSet(silent), cursor: cursor ?? null, limit };
+        return json(await listDevices(viewer, query));
       },
     }),
   ];

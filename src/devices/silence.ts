@@ -3,7 +3,9 @@ import type { Instant, Milliseconds } from '../base/clock.ts';
 import { seconds } from '../base/clock.ts';
 import type { Supervision } from './model.ts';
 
-export type Silence = 'none' | 'late' | 'lost';
+export const SILENCES = ['none', 'late', 'lost'] as const;
+/** What was told of a unit or trigger last. */
+export type Silence = (typeof SILENCES)[number];
 
 /** A time in which whatever was sent to the centre was heard and stored. */
 export interface ListeningSpan {

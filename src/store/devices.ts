@@ -4,9 +4,9 @@ import type { DevicePage } from '../console/api-schema.ts';
 import type { DeviceQuery, ListDevices } from '../console/desk-routes.ts';
 import { credentialState } from '../devices/credentials.ts';
 import type { Models } from '../devices/models.ts';
-import type { SecretStore } from '../devices/provisioning.ts';
 import type { RefusalStore } from '../devices/refusals.ts';
 import type { DeviceRecord, DeviceSource } from '../devices/register.ts';
+import { UNSUPERVISED_STATES } from '../devices/silence.ts';
 import { ALL_MUNICIPALITIES, type Viewer } from '../people/access.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
@@ -29,6 +29,7 @@ interface RecordRow {
 }
 
 const LOAD = 'select * from find_devices($1, $2)';
+const OWNERS = `select serial from device where protocol = 'mqtt' and certificate_sha256 = any($1::bytea[])`;
 
 /** A controller id has at most 16 digits; leading zeros make no difference (SCAIP reference, § 6), and the index knows only one way. */
 function waysToWrite(controllerId: string): string[] {
@@ -37,15 +38,15 @@ function waysToWrite(controllerId: string): string[] {
   return Array.from({ length: zeros + 1 }, (_, count) => '0'.repeat(count) + plain);
 }
 
-export function createDeviceSource(postgres: Postgres): DeviceSource & SecretStore {
+export function createDeviceSource(postgres: Postgres): DeviceSource {
   return {
-    async load(serials, controllerIds) {
-      const rows = await rowsOf<RecordRow>(postgres, LOAD, [serials, controllerIds.flatMap(waysToWrite)], 'load-devices');
+    async load(serials, controllerIds, certificates) {
+      // Few devices are known by their certificate alone; the others are not kept waiting by it.
+      const owners =
+        certificates.length === 0 ? [] : await rowsOf<{ serial: string }>(postgres, OWNERS, [certificates.map((one) => Buffer.from(one))]);
+      const all = [...serials, ...owners.map(({ serial }) => serial)];
+      const rows = await rowsOf<RecordRow>(postgres, LOAD, [all, controllerIds.flatMap(waysToWrite)], 'load-devices');
       return rows.map(recordOf);
-    },
-    async setSecret(serial, sha256) {
-      const text = `update device set secret_sha256 = $2 where serial = $1 and protocol = 'mqtt' returning serial`;
-      return (await rowsOf(postgres, text, [serial, Buffer.from(sha256)])).length > 0;
     },
   };
 }
@@ -104,11 +105,14 @@ interface ListRow extends Omit<ListedDevice, 'lastSeenAt' | 'replyUnacknowledged
 /** Rows as JSON come with PostgreSQL's way of writing an instant; this is ours. */
 const ISO = (column: string): string => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 const REFUSED_OF = `r.source in (d.serial, d.controller_id) and r.protocol = d.protocol`;
+/** Of what nobody expects to speak, silence is not told. */
+const EXPECTED = 'd.state <> all ($6)';
 const LIST = `
   select d.serial, d.municipality, h.name as "householdName", d.model, d.protocol, d.state, s.seen_at as "lastSeenAt", s.battery, s.mains, s.online,
-    s.reply_unacknowledged_at as "replyUnacknowledgedAt", d.certificate_sha256 is not null as "hasCertificate",
+    case when ${EXPECTED} then coalesce(s.silence, 'none') else 'none' end as silence, s.reply_unacknowledged_at as "replyUnacknowledgedAt", d.certificate_sha256 is not null as "hasCertificate",
     case d.protocol when 'mqtt' then d.secret_sha256 is not null else d.sip_ha1_md5 is not null end as "hasSecret",
-    (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'room', t.room, 'seenAt', ${ISO('t.seen_at')}, 'battery', t.battery)
+    (select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'room', t.room, 'seenAt', ${ISO('t.seen_at')}, 'battery', t.battery,
+      'silence', case when ${EXPECTED} then t.silence else 'none' end)
       order by t.id), '[]') from trigger t where t.serial = d.serial) as triggers,
     (select coalesce(jsonb_agg(jsonb_build_object('code', r.code, 'count', r.count, 'lastAt', ${ISO('r.last_at')}) order by r.last_at desc), '[]')
       from refusal_count r where ${REFUSED_OF}) as refusals
@@ -117,6 +121,7 @@ const LIST = `
     and ($2::text is null or strpos(lower(concat_ws(' ', d.serial, d.controller_id, h.name)), lower($2)) > 0)
     and (not $3 or exists (select from refusal_count r where ${REFUSED_OF}))
     and ($4::text is null or d.serial > $4)
+    and (not $7 or ${EXPECTED} and (s.silence <> 'none' or exists (select from trigger t where t.serial = d.serial and t.silence <> 'none')))
   order by d.serial limit $5`;
 
 interface RefusalRow {
@@ -135,11 +140,12 @@ const STRANGERS = `
   order by r.last_at desc limit 200`;
 
 export function createDeviceList(postgres: Postgres, models: Pick<Models, 'get'>): ListDevices {
-  return async (viewer: Viewer, { search, refused, cursor, limit }: DeviceQuery): Promise<DevicePage> => {
+  return async (viewer: Viewer, { search, refused, silent, cursor, limit }: DeviceQuery): Promise<DevicePage> => {
     const municipalities = viewer.municipalities.includes(ALL_MUNICIPALITIES) ? null : viewer.municipalities;
     const after = cursor === null ? null : Buffer.from(cursor, 'base64url').toString('latin1').replaceAll('\0', '');
     const wanted = search?.replaceAll('\0', '') ?? null;
-    const rows = await rowsOf<ListRow>(postgres, LIST, [municipalities, wanted, refused, after, limit + 1]);
+    const values = [municipalities, wanted, refused, after, limit + 1, UNSUPERVISED_STATES, silent];
+    const rows = await rowsOf<ListRow>(postgres, LIST, values);
     const strangers = cursor === null ? await rowsOf<RefusalRow>(postgres, STRANGERS, [wanted]) : [];
     const devices = rows.slice(0, limit).map(({ hasSecret, hasCertificate, lastSeenAt, replyUnacknowledgedAt, ...row }) => ({
       ...row,

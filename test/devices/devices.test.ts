@@ -1,13 +1,10 @@
-/** The register, secrets, signs of life, refusals and the technicians' list: rules on a moved clock, rows on the real PostgreSQL. */
+/** The register, signs of life, refusals and the technicians' list: rules on a moved clock, rows on the real PostgreSQL. */
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { MovableClock, toIso } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
-import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
-import { createAuthentication, RETIRED } from '../../src/devices/authentication.ts';
 import { SEEN, type SeenFacts } from '../../src/devices/interpretation.ts';
-import { generateDeviceSecret, renewSecret } from '../../src/devices/provisioning.ts';
 import { loadModels } from '../../src/devices/models.ts';
 import { createRefusals, OTHERS, type RefusalCount } from '../../src/devices/refusals.ts';
 import { createDeviceRegister, type DeviceRecord, REMEMBERED_MS } from '../../src/devices/register.ts';
@@ -110,29 +107,6 @@ await t.test('while the store is away, known devices stay known and unknown ones
   await t.rejects(register.find({ protocol: 'mqtt', serial: 'new' }), { code: 'store-away' });
   gone = false;
   t.match(await register.find({ protocol: 'mqtt', serial: 'new' }), { serial: 'new' });
-});
-
-await t.test('a device is who it says it is when the hash of its secret is the one in the register', async (t) => {
-  const records: Record<string, DeviceRecord> = {
-    a: record('a'),
-    none: record('none', { secretSha256: null }),
-    broken: record('broken', { secretSha256: new Uint8Array(5) }),
-    old: record('old', { state: RETIRED }),
-  };
-  const authenticate = createAuthentication({ find: async (key) => (key.protocol === 'mqtt' ? (records[key.serial] ?? null) : null) });
-  t.same(await authenticate('a', Buffer.from('right')), { serial: 'a', municipality: '1103' });
-  t.same(await authenticate('a', Buffer.from('wrong')), { refused: 'wrong-password' });
-  t.same(await authenticate('a', Buffer.alloc(0)), { refused: 'wrong-password' });
-  t.same(await authenticate('none', Buffer.from('')), { refused: 'wrong-password' });
-  t.same(await authenticate('broken', Buffer.from('right')), { refused: 'wrong-password' });
-  t.same(await authenticate('old', Buffer.from('right')), { refused: 'unknown-device' });
-  t.same(await authenticate('stranger', Buffer.from('right')), { refused: 'unknown-device' });
-  const lost = createAuthentication({ find: () => Promise.reject(away()) });
-  await t.rejects(lost('a', Buffer.from('right')), { code: 'store-away' });
-  const made = generateDeviceSecret(systemRandom);
-  t.ok(Buffer.from(made.secret, 'base64url').length * 8 >= 128);
-  t.same(Buffer.from(made.sha256), sha256(made.secret));
-  t.not(generateDeviceSecret(systemRandom).secret, made.secret);
 });
 
 const facts = (more: Partial<SeenFacts> = {}): SeenFacts => ({ ...SEEN, via: 'mqtt', ...more });
@@ -242,12 +216,6 @@ await t.test('on the real PostgreSQL', async (t) => {
     for (const controllerId of ['2631', '', '0', 'x'.repeat(40)]) t.equal(await register.find({ protocol: 'scaip', controllerId }), null);
     t.match(await register.find({ protocol: 'mqtt', serial: 'NJ-1103-0002' }), { household: null, secretSha256: null });
     t.equal(await register.find({ protocol: 'mqtt', serial: 'essence-1' }), null);
-    const authenticate = createAuthentication(register);
-    t.same(await authenticate('NJ-1103-0001', Buffer.from('right')), { serial: 'NJ-1103-0001', municipality: '1103' });
-    const made = await renewSecret('NJ-1103-0001', { store: source, register, random: systemRandom });
-    t.same(await authenticate('NJ-1103-0001', Buffer.from('right')), { refused: 'wrong-password' }, 'at once');
-    t.match(await authenticate('NJ-1103-0001', Buffer.from(made ?? '')), { serial: 'NJ-1103-0001' });
-    t.equal(await renewSecret('stranger', { store: source, register, random: systemRandom }), null);
   });
 
   await t.test('signs of life: the newest overwrites, what is not told stays, strangers are passed over', async (t) => {
@@ -333,7 +301,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     await refusals.flush();
     const list = createDeviceList(postgres, MODELS);
     const viewer = (...municipalities: string[]) => ({ account: 'teknisk', name: 'T', roles: ['technician'] as const, municipalities });
-    const query = { search: null, refused: false, cursor: null, limit: 200 };
+    const query = { search: null, refused: false, silent: false, cursor: null, limit: 200 };
     const page = await list(viewer('*'), query);
     t.same(
       page.devices.map(({ serial }) => serial),
@@ -350,11 +318,12 @@ await t.test('on the real PostgreSQL', async (t) => {
       battery: 80,
       mains: false,
       online: false,
+      silence: 'none',
       credentials: 'secret',
       replyUnacknowledgedAt: null,
       triggers: [
-        { id: 'p1', name: 'Smykke', room: 'Stue', seenAt: toIso(at + 1000), battery: 70 },
-        { id: 'p2', name: '', room: '', seenAt: null, battery: 3 },
+        { id: 'p1', name: 'Smykke', room: 'Stue', seenAt: toIso(at + 1000), battery: 70, silence: 'none' },
+        { id: 'p2', name: '', room: '', seenAt: null, battery: 3, silence: 'none' },
       ],
       refusals: [{ code: 'wrong-password', count: 4, lastAt: toIso(clock.now()) }],
     });
@@ -369,6 +338,15 @@ await t.test('on the real PostgreSQL', async (t) => {
     t.same(await serials(['*'], { search: '26317' as never }), ['essence-1']);
     t.same(await serials(['*'], { search: '%\u0000' as never }), []);
     t.same(await serials(['*'], { refused: true }), ['NJ-1103-0001', 'essence-1']);
+    t.same(await serials(['*'], { silent: true }), []);
+    await postgres.pool.query(`update device_seen set silence = 'late' where serial = 'NJ-1103-0001'`);
+    await postgres.pool.query(
+      `insert into trigger (serial, id, silence) values ('essence-1', 'p1', 'lost'), ('NJ-1124-0001', 'p1', 'lost')`,
+    );
+    await postgres.pool.query(`update device set state = 'in-stock' where serial = 'NJ-1124-0001'`);
+    t.same(await serials(['*'], { silent: true }), ['NJ-1103-0001', 'essence-1'], 'of what lies in stock nobody expects a word');
+    t.match((await list(viewer('*'), { ...query, silent: true })).devices[1]?.triggers, [{ silence: 'lost' }]);
+    t.match((await list(viewer('1124'), query)).devices[0]?.triggers, [{ silence: 'none' }]);
     const first = await list(viewer('*'), { ...query, limit: 3 });
     t.equal(first.devices.length, 3);
     t.same(await serials(['*'], { cursor: first.next as never }), ['essence-1']);
