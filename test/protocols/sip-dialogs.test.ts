@@ -267,6 +267,10 @@ await t.test('digest: age, replay, and a retransmission that is none', async (t)
   const tampered = `${nonce.slice(0, 9)}${nonce[9] === 'A' ? 'B' : 'A'}${nonce.slice(10)}`;
   for (const other of [foreign, tampered, nonce.slice(1), `${nonce}A`, '', 'x'.repeat(4000)])
     t.equal(verify(answer({ nonce: other })), 'stale', 'as after a restart');
+  let spelt = nonceOf(gate);
+  while (!spelt.includes('-')) spelt = nonceOf(gate);
+  t.equal(verify(device(spelt)()), 'valid');
+  t.equal(verify(device(spelt.replaceAll('-', '+'))()), 'stale', 'spelt otherwise, it would have a count of its own');
 });
 
 await t.test('digest: the memory of counts is bounded, and forgetting opens no door', async (t) => {
@@ -418,6 +422,7 @@ await t.test('REGISTER: refresh, removal, expiry, and the order of requests', as
   t.equal(written200(await register([CONTACT, 'Expires: 600'])), bound(600), 'a refresh');
   t.match(await register([CONTACT], { cseq: 1 }), { status: 500 }, 'overtaken by a later one');
   t.match(await register([CONTACT, 'Expires: 0'], { cseq: 2 }), { status: 500 });
+  t.match(await register([CONTACT], { cseq: 3 }), { status: 500 }, 'the same CSeq is none that is higher');
   t.equal(written200(await register([])), bound(600), 'which left it as it was');
   t.equal(written200(await register([CONTACT], { cseq: 1, callId: 'new' })), bound(3600), 'another Call-ID counts anew');
   await clock.advance(seconds(32));
@@ -464,6 +469,10 @@ await t.test('REGISTER: the flow is what is used, and a restart keeps what it ca
   await settled();
   t.notOk(after.rows.has('old'), 'what had expired meanwhile is removed');
   t.equal(written200(await after.register([CONTACT], { cseq: 1 })), bound(3600), 'the order of requests is not kept over a restart');
+  rows.set('10149471', { ...rows.get('26317')!, unit: '10149471' });
+  await registrar.load();
+  t.equal(registrar.flowOf('10149471'), flow, 'who registers before all is loaded is not set back');
+  rows.set('10149471', after.rows.get('10149471')!);
   const without = new Registrar({
     clock: after.clock,
     log: createLog('silent'),
@@ -503,6 +512,17 @@ await t.test('REGISTER: no 200 that a restart would forget', async (t) => {
   gates.shift()?.();
   t.equal(written200(await second), '200 contact: <sip:second@10.0.0.5>;expires=700');
   t.equal(rows.get('26317')?.contact, 'sip:second@10.0.0.5');
+
+  const refresh = register([CONTACT, 'Expires: 7200']);
+  await clock.advance(minutes(15));
+  t.equal(registrar.binding('26317'), null, 'expires while its refresh is being kept');
+  while (gates.length > 0) {
+    gates.shift()?.();
+    await settled();
+  }
+  t.equal(written200(await refresh), bound(7200));
+  await settled();
+  t.ok(rows.has('26317') && registrar.binding('26317'), 'the sweep behind it leaves it alone');
 });
 
 await t.test('REGISTER: the number of bindings is bounded', async (t) => {
@@ -700,6 +720,15 @@ await t.test('INVITE: 100 at once, then a refusal that is repeated until the ACK
   heard.receive(INVITE);
   t.equal(heard.calls.length, 2, 'timer I has ended it');
   t.match(heard.counters, { calls: 2, retransmissions: 2, messages: 0 });
+
+  const slow = coreBench();
+  slow.receive(INVITE);
+  slow.calls[0]?.answer(BUSY);
+  await timeline(slow, 31_500);
+  slow.receive(ACK);
+  await timeline(slow, 4500);
+  slow.receive(INVITE);
+  t.equal(slow.calls.length, 1, 'heard at the last moment: timer I counts from the ACK');
 
   const stream = coreBench('tcp');
   stream.receive({ cseq: 7 });
