@@ -51,7 +51,7 @@ await t.test('what a unit wrote is read in the language of the reader', (t) => {
     'mty ME dty 0003 dco 002 stc 0010 pri 3 lco 021 lva 2 lte "Ved \'øvre\' komfyr" sco 2 ame 1 cha 1 ico 9 crd gsm:+ dte "Unit 7 v1.2"',
   );
   t.strictSame(writtenBy(kitchen.code, nb.scaip), {
-    type: 'Halssmykke/personlig utløser, Knapp 1',
+    type: 'Halssmykke/personlig utløser, knapp 1',
     event: 'Manuell alarm',
     place: "Kjøkken 2, Ved 'øvre' komfyr",
     where: "Kjøkken 2, Ved 'øvre' komfyr",
@@ -61,13 +61,13 @@ await t.test('what a unit wrote is read in the language of the reader', (t) => {
       'Gruppeanlegg, personalet er på vakt',
       'En melding til hører til denne',
       'Enheten venter på å bli oppringt',
-      'enhetens egen prioritet 3',
-      'infokode 9',
+      'Enhetens egen prioritet 3',
+      'Infokode 9',
     ],
     unknown: [],
     placeText: "Ved 'øvre' komfyr",
   });
-  t.match(writtenBy(kitchen.code, en.scaip), { type: 'Pendant/personal trigger, Button 1', event: 'Manual alarm' });
+  t.match(writtenBy(kitchen.code, en.scaip), { type: 'Pendant/personal trigger, button 1', event: 'Manual alarm' });
   t.end();
 });
 
@@ -76,11 +76,11 @@ await t.test('what no table knows is shown as the unit wrote it', (t) => {
     '<mty>XX</mty><dty>4711</dty><stc>hjelp meg</stc><lco>99</lco><lva>3</lva><zzz>rød "knapp"</zzz><stc>16</stc><crd>skype:unit</crd><lge><geo>her</geo></lge>',
   );
   t.match(writtenBy(odd.code, nb.scaip), {
-    type: 'ukjent enhetstype «4711»',
-    event: 'ukjent hendelse «hjelp meg»',
-    place: 'ukjent sted «99» 3',
+    type: 'Ukjent enhetstype «4711»',
+    event: 'Ukjent hendelse «hjelp meg»',
+    place: 'Ukjent stedskode «99» 3',
     voice: 'skype:unit',
-    more: ['ukjent meldingstype «XX»', 'posisjon som ikke kan leses «her»'],
+    more: ['Ukjent meldingstype «XX»', 'Posisjon som ikke kan leses «her»'],
     unknown: [
       ['zzz', "rød 'knapp'"],
       ['stc', '16'],
@@ -92,8 +92,8 @@ await t.test('what no table knows is shown as the unit wrote it', (t) => {
   for (const code of [undefined, null, '', 'fall', 'topic nj/v1/1103/NJ-1103-0001/alarm'])
     t.equal(writtenBy(code, nb.scaip), null, `${code}`);
   t.match(writtenBy('dty 3 stc constructor lco toString', nb.scaip), {
-    event: 'ukjent hendelse «constructor»',
-    place: 'ukjent sted «toString»',
+    event: 'Ukjent hendelse «constructor»',
+    place: 'Ukjent stedskode «toString»',
   });
   for (const [line, voice] of [
     ['crd no-voice:', 'Uten tale'],
@@ -115,10 +115,10 @@ await t.test('the timeline and the card say each thing once', (t) => {
     'utløser 17',
     'CO-varsler (kullos)',
     'manuelt tilbakestilt',
-    'sted bad, Badet oppe',
-    'tilbakestilling',
+    'sted: bad, Badet oppe',
     'tekst fra enheten «Luftet»',
   ]);
+  t.match(writtenBy('mty RE dty 3 stc 0016', nb.scaip), { event: 'Lavt batteri', more: ['Tilbakestilling'] }, 'the end of it');
   t.same(saidBy({ trigger: '', code: 'fall', text: 'å' }, nb.scaip), ['kode fall', 'tekst fra enheten «å»']);
   t.same(saidBy({ trigger: '' }, nb.scaip), []);
   t.equal(textBeside(text, writtenBy(code, nb.scaip)), 'Luftet');
@@ -147,7 +147,7 @@ await t.test('the timeline and the card say each thing once', (t) => {
   );
   t.equal(
     opened,
-    'Alarmen kom: Trygghetsalarm. Hastegrad Livsfare, etter alarmtypen. (fast utløser (knapp eller snor) · manuell alarm · sted hjemme · enheten er ikke registrert)',
+    'Alarmen kom: Trygghetsalarm. Hastegrad Livsfare, etter alarmtypen. (fast utløser (knapp eller snor) · manuell alarm · sted: hjemme · enheten er ikke registrert)',
   );
   t.end();
 });

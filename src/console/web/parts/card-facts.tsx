@@ -156,11 +156,11 @@ export function DeviceFacts({ card, alarm, written, code }: DeviceFactsProps) {
             : [trigger.name ?? trigger.id, trigger.room].filter((part) => said(part) !== null).join(', ')}
         </Fact>
         {written?.unknown.map(([name, text], index) => (
-          <Fact key={`${name} ${index}`} name={`${t.deviceUnknown} ${name}`} strong>
+          <Fact key={`${name} ${index}`} name={`${texts.scaip.unknown} ${name}`} strong>
             {text}
           </Fact>
         ))}
-        <Fact name={t.deviceMore}>{written === null ? null : written.more.join(', ')}</Fact>
+        <Fact name={t.deviceMore}>{written === null ? null : written.more.join(' · ')}</Fact>
         <Fact name={t.voice}>{said(alarm.voice) ?? written?.voice ?? null}</Fact>
         <Fact name={texts.devices.serial}>{device?.serial ?? alarm.device}</Fact>
         <Fact name={t.deviceName}>{written?.name ?? null}</Fact>
@@ -178,7 +178,7 @@ export function Raw({ alarm, raw }: { readonly alarm: AlarmView; readonly raw: C
   return (
     <Box title={t.raw} id="card-raw">
       <Alert data-color="warning" data-size="sm">
-        {alarm.unreadable ? t.unreadableHelp : t.unknownHelp}
+        {alarm.unreadable ? t.unreadableHelp : alarm.unknownDevice ? t.unknownHelp : t.unknownCodeHelp}
       </Alert>
       {raw !== null && (
         <dl className="raw">

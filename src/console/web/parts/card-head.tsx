@@ -22,8 +22,7 @@ export function CardHead({ alarm, card, place, heading }: CardHeadProps) {
   const { texts } = app;
   const home = card?.household ?? null;
   const address = addressOfHome(home);
-  // The register's word for a trigger's room comes first: a pendant's unit may stand elsewhere.
-  const room = said(card?.trigger?.room) ?? place;
+  const room = said(card?.trigger?.room);
   const [only, another] = card?.residents ?? [];
   const years = another === undefined ? (only?.age ?? null) : null;
   return (
@@ -32,6 +31,7 @@ export function CardHead({ alarm, card, place, heading }: CardHeadProps) {
         <span className="card-priority">{texts.priorities[alarm.priority]}</span>
         <strong>{texts.kinds[alarm.kind]}</strong>
         {room !== null && <span>{room}</span>}
+        {place !== null && place !== room && <span>{place}</span>}
         <Flags alarm={alarm} />
         <span className="card-number">{texts.card.title(alarm.number)}</span>
         <span className="card-age">

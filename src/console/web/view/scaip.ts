@@ -30,6 +30,8 @@ const KNOWN = new Set('mty dty dco stc pri lco lva lte sco ame cha ico mreq crd 
 const MANY = new Set(['crd', 'geo', 'tim', 'gga']);
 /** Unknown, and undefined: no place at all. */
 const NO_PLACE = [0, 1];
+/** Resets that say so themselves. */
+const RESETS = [92, 93, 94];
 /** At home, indoors, inside. */
 const ORDINARY_PLACES = [2, 4, 6];
 
@@ -65,7 +67,7 @@ export function writtenBy(code: string | null | undefined, texts: ScaipTexts): W
   const place = joined([joined([placeOf(first.get('lco'), texts), first.get('lva')], ' '), placeText], ', ');
   const ordinary = !first.has('lva') && placeText === null && ORDINARY_PLACES.includes(Number(first.get('lco')));
   return {
-    type: joined([word('dty'), word('dco')], ', '),
+    type: joined([word('dty'), first.has('dty') ? lower(word('dco')) : word('dco')], ', '),
     event: word('stc'),
     place,
     where: ordinary ? null : place,
@@ -75,7 +77,7 @@ export function writtenBy(code: string | null | undefined, texts: ScaipTexts): W
     ),
     name: first.get('dte') ?? null,
     more: [
-      ...(mty === undefined || mty === 'ME' ? [] : [word('mty') ?? '']),
+      ...(mty === undefined || mty === 'ME' || (mty === 'RE' && RESETS.includes(Number(first.get('stc')))) ? [] : [word('mty') ?? '']),
       ...state('sco'),
       ...state('ame'),
       ...state('cha'),
@@ -122,9 +124,9 @@ export function saidBy({ trigger, code, text }: { trigger: string; code?: string
       : [
           lower(written.type),
           lower(written.event),
-          written.place === null ? null : `${texts.place} ${lower(written.place)}`,
+          written.place === null ? null : `${texts.place}: ${lower(written.place)}`,
           ...written.more.map(lower),
-          ...written.unknown.map(([name, value]) => `${texts.unknown} ${name} «${value}»`),
+          ...written.unknown.map(([name, value]) => `${lower(texts.unknown)} ${name} «${value}»`),
         ];
   return [trigger === '' ? null : `${texts.trigger} ${trigger}`, ...told, own === null ? null : `${texts.deviceText} «${own}»`].filter(
     (part) => part !== null,
