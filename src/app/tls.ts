@@ -52,6 +52,7 @@ export async function openTlsIdentity(parts: {
   let refused = { content: '', said: false };
   let warnedAt: Instant | null = null;
   let looking: Promise<void> = Promise.resolve();
+  let busy = 0;
   const listeners = new Set<(pair: TlsPair) => void>();
   warnOfEnd();
   const timer = clock.every(LOOK_EVERY, () => void look(false));
@@ -68,7 +69,13 @@ export async function openTlsIdentity(parts: {
   };
 
   function look(asked: boolean): Promise<void> {
-    looking = looking.then(() => lookOnce(asked)).catch((error: unknown) => log.error('certificate-not-renewed', { error }));
+    // A file system that hangs gathers no looks.
+    if (busy > 0 && !asked) return looking;
+    busy++;
+    looking = looking
+      .then(() => lookOnce(asked))
+      .catch((error: unknown) => log.error('certificate-not-renewed', { error }))
+      .finally(() => busy--);
     return looking;
   }
 

@@ -166,7 +166,7 @@ export class Connection {
     if (this.#ending || (at >= chunk.length && !this.#mustWait())) return;
     this.#socket.pause();
     if (at < chunk.length) this.#socket.unshift(chunk.subarray(at));
-    this.#options.clock.after(0, () => this.#readOn());
+    setImmediate(() => this.#readOn());
   }
 
   /** @returns how many messages these were */

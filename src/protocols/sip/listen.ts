@@ -1,6 +1,6 @@
 /** Opens SIP on one port over UDP and TCP, and on another over TLS, and stops it in order. */
 import { createServer } from 'node:net';
-import { type Clock, type Milliseconds, sleep } from '../../base/clock.ts';
+import { type Milliseconds, sleep } from '../../base/clock.ts';
 import { CentreError, systemCode } from '../../base/errors.ts';
 import { STREAM_LIMITS, type StreamLimits } from './connection.ts';
 import { type CoreOptions, type ListenerCounters, SipCore } from './core.ts';

@@ -4,8 +4,6 @@ import { Connection, SWEEP, type StreamOptions } from './connection.ts';
 import { type ListenerCounters, type SipCore, noCounts } from './core.ts';
 import type { Endpoint } from './flow.ts';
 
-export type { StreamLimits } from './connection.ts';
-
 export interface StreamListener {
   readonly local: Endpoint;
   readonly counters: ListenerCounters;

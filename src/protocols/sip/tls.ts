@@ -45,13 +45,13 @@ export async function listenTls(core: SipCore, bind: string, tls: TlsListening, 
   const handshakes = new Handshakes(server, options, tls.handshakeFailed ?? (() => undefined));
   const forget = tls.identity.onChange((pair) => server.setSecureContext(secureContextOf(pair)));
   try {
-    const { local, counters, stop } = await listenStream(core, server, bind, tls.port, options);
+    const stream = await listenStream(core, server, bind, tls.port, options);
     return {
-      local,
-      counters: () => ({ ...counters, handshakesUnderWay: handshakes.underWay, handshakesFailed: handshakes.failed }),
+      local: stream.local,
+      counters: () => ({ ...stream.counters, handshakesUnderWay: handshakes.underWay, handshakesFailed: handshakes.failed }),
       stop: async () => {
         forget();
-        const stopped = stop();
+        const stopped = stream.stop();
         // Behind the closing of the listener: none can begin or become a connection any more.
         handshakes.stop();
         await stopped;
