@@ -134,6 +134,7 @@ for (const algorithm of ['MD5', 'SHA-256'] as const) {
     t.notMatch(unit.got[3], /stale/);
     t.same(refused, ['wrong-credentials 10149471 MESSAGE'], 'and being asked is no refusal');
     await clock.advance(minutes(6));
+    t.equal(refused.length, 1, 'nor is it one later, since the credentials came');
     unit.send(message({ cseq: 4, body: body('K3'), more: proof(unit.got[0], algorithm) }));
     await unit.next(5);
     t.match(unit.got[4], /^SIP\/2\.0 401 [^]*stale=true/);

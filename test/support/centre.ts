@@ -137,6 +137,13 @@ export class Scene {
     return unit;
   }
 
+  /** A unit that knows its secret. */
+  scaipWith(password: string, controllerId: string, { ready } = this.centre): ScaipUnit {
+    const unit = scaipUnit(ready.sipUdp ?? '', controllerId, 'essence', password);
+    this.#devices.push(unit);
+    return unit;
+  }
+
   /** A body as it is; the status of the 200 and what the centre said afterwards. */
   async scaipBody(body: string): Promise<{ status: number; said: readonly string[] }> {
     const sent = await scaipBytes(this.centre.ready.sipUdp ?? '', body);

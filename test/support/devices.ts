@@ -76,13 +76,14 @@ const placeOf = (address: string): SipPlace => ({
 });
 
 /** A SCAIP unit on UDP; its own timers run in real time. */
-export function scaipUnit(address: string, controllerId: string, flavour: FlavourName = 'essence'): ScaipUnit {
+export function scaipUnit(address: string, controllerId: string, flavour: FlavourName = 'essence', password?: string): ScaipUnit {
   return new ScaipUnit({
     controllerId,
     flavour,
     triggers: [{ id: '1', class: 'pendant' }],
     receivers: () => [placeOf(address)],
     heartbeatEvery: null,
+    ...(password === undefined ? {} : { password }),
     clock: new RunningClock(),
     random: new SeededRandom(controllerId),
     log: SILENT,

@@ -181,13 +181,13 @@ export class Unit {
     t.teardown(() => this.close());
   }
 
-  static async udp(server: ScaipServer): Promise<Unit> {
+  static async udp(server: Pick<ScaipServer, 'udp'>): Promise<Unit> {
     const socket = createSocket('udp4').bind(0, '127.0.0.1');
     await once(socket, 'listening');
     return new Unit(socket, null, server.udp.port);
   }
 
-  static async tcp(server: ScaipServer): Promise<Unit> {
+  static async tcp(server: Pick<ScaipServer, 'tcp'>): Promise<Unit> {
     const socket = connect({ port: server.tcp.port, host: '127.0.0.1', allowHalfOpen: true });
     await once(socket, 'connect');
     return new Unit(null, socket, server.tcp.port);
