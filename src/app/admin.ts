@@ -1,13 +1,15 @@
-/** `npm run admin`: accounts and register from the command line, beside a running centre or without one. */
+/** `npm run admin`: accounts, register and devices from the command line, beside a running centre or without one. */
 import process from 'node:process';
 import { RunningClock } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import { systemRandom } from '../base/ids.ts';
 import { createLog } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
+import { DEVICE_HELP, runDeviceAdmin } from '../devices/admin.ts';
 import { runAdmin } from '../people/admin.ts';
 import { processTerminal } from '../people/terminal.ts';
 import { createAccountBook } from '../store/accounts.ts';
+import { createDeviceBook } from '../store/device-book.ts';
 import { openDataDir } from '../store/data-dir.ts';
 import { privateDatabaseOf } from '../store/private-postgres.ts';
 import { createRegisterStore } from '../store/register.ts';
@@ -24,14 +26,22 @@ export async function runAdminCommand(args: readonly string[], settings: Setting
     const configuration = readConfiguration(settings.CONFIG_DIR);
     const reached = await reach(settings, cleanUp);
     const postgres = await openDatabase({ ...reached, clock, random: systemRandom, log, cleanUp });
+    const known = knownToRegister(configuration);
+    const shared = { terminal: processTerminal(), clock, random: systemRandom };
+    const devices = {
+      ...shared,
+      book: createDeviceBook(postgres),
+      models: configuration.models,
+      municipalities: known.municipalities,
+      realm: settings.SIP_REALM,
+    };
     return await runAdmin(args, {
+      ...shared,
       accounts: createAccountBook(postgres),
       register: createRegisterStore(postgres),
-      known: knownToRegister(configuration),
-      terminal: processTerminal(),
+      known,
       dataDir: reached.dataDir,
-      clock,
-      random: systemRandom,
+      areas: [{ word: 'device', help: DEVICE_HELP, run: (argv) => runDeviceAdmin(argv, devices) }],
     });
   } finally {
     await cleanUp.run();

@@ -24,6 +24,8 @@ export interface DeviceRecord {
 
 export type DeviceKey =
   | { readonly protocol: 'mqtt'; readonly serial: string }
+  /** SHA-256 of its client certificate. */
+  | { readonly protocol: 'mqtt'; readonly certificateSha256: Uint8Array }
   | { readonly protocol: 'scaip'; readonly controllerId: string };
 
 export interface DeviceRegister {
@@ -33,24 +35,33 @@ export interface DeviceRegister {
    * @throws CentreError store-away for one that was not asked for before
    */
   find(key: DeviceKey): Promise<DeviceRecord | null>;
-  /** Forgets what it knows of a device, so that a change made in this process counts at once. */
+  /**
+   * Forgets what it knows of a device, so that a change made in this process counts at once (in others within 2 s). What is
+   * being asked just now is not remembered either: the answer may be from before the change.
+   */
   forget(serial: string): void;
 }
 
 /** What the register needs of the store. */
 export interface DeviceSource {
   /**
-   * The MQTT devices with these serials and the SCAIP units with these controller ids, in any order.
+   * The MQTT devices with these serials or certificates and the SCAIP units with these controller ids, in any order.
+   * @param certificates their SHA-256
    * @throws CentreError store-away
    */
-  load(serials: readonly string[], controllerIds: readonly string[]): Promise<DeviceRecord[]>;
+  load(serials: readonly string[], controllerIds: readonly string[], certificates: readonly Uint8Array[]): Promise<DeviceRecord[]>;
 }
 
 /** How long an answer holds, so that provisioning takes effect (also that a device is unknown). */
 export const REMEMBERED_MS: Milliseconds = 2000;
-/** Above this the memory is emptied: made-up names of strangers must not fill it. */
-const MOST_REMEMBERED = 50_000;
+/** Names that are in no register: made up by strangers, so they are few, and forgotten first. */
+const MOST_UNKNOWN = 10_000;
 const MOST_AT_ONCE = 500;
+/** Questions that wait about what was not known before; what was is asked first, and is never too many. */
+const MOST_WAITING = 50_000;
+/** Longer, or with control characters, it is nothing that a register holds; PostgreSQL would refuse the whole batch for a NUL. */
+// eslint-disable-next-line no-control-regex
+const NO_ID = /^$|^.{129}|[\u0000-\u001f\u007f]/su;
 
 interface Awaited {
   readonly key: DeviceKey;
@@ -60,76 +71,137 @@ interface Awaited {
   readonly reject: (error: unknown) => void;
 }
 
+interface Remembered {
+  readonly record: DeviceRecord;
+  readonly until: Milliseconds;
+}
+
 /** `scaip:26317`; leading zeros of a controller id make no difference. */
-const nameOf = (key: DeviceKey): string => (key.protocol === 'mqtt' ? `mqtt:${key.serial}` : `scaip:${plain(key.controllerId)}`);
+const nameOf = (key: DeviceKey): string => `${'serial' in key ? 'mqtt' : 'controllerId' in key ? 'scaip' : 'certificate'}:${idOf(key)}`;
 const plain = (controllerId: string): string => controllerId.trim().replace(/^0+(?=.)/, '');
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+function idOf(key: DeviceKey): string {
+  if ('serial' in key) return key.serial;
+  return 'controllerId' in key ? plain(key.controllerId) : hex(key.certificateSha256);
+}
 
 /**
  * Questions that come while one is under way wait for the next and share it: ten thousand devices that reconnect at
- * once take one connection of the store, not all.
+ * once take one connection of the store, not all. What was known before is asked first.
  */
 export function createDeviceRegister({ source, clock }: { readonly source: DeviceSource; readonly clock: Clock }): DeviceRegister {
-  const remembered = new Map<string, { readonly record: DeviceRecord | null; readonly until: Milliseconds }>();
-  const awaited = new Map<string, Awaited>();
+  /** As many as the register has. */
+  const known = new Map<string, Remembered>();
+  const unknown = new Map<string, Milliseconds>();
+  /** In the order in which they are asked: the known ones, then the rest. */
+  const waiting = [new Map<string, Awaited>(), new Map<string, Awaited>()] as const;
+  let underWay = new Map<string, Awaited>();
+  let changes = 0;
   let asking = false;
 
   async function ask(): Promise<void> {
     if (asking) return;
     asking = true;
-    while (awaited.size > 0) {
-      const batch = [...awaited.values()].slice(0, MOST_AT_ONCE);
+    for (let batch = next(); batch.length > 0; batch = next()) {
+      underWay = new Map(batch.map((one) => [one.name, one]));
       await answer(batch);
-      for (const { name } of batch) awaited.delete(name);
+      underWay = new Map();
     }
     asking = false;
   }
 
+  function next(): Awaited[] {
+    const batch: Awaited[] = [];
+    for (const queue of waiting) {
+      for (const one of queue.values()) {
+        if (batch.length === MOST_AT_ONCE) return batch;
+        batch.push(one);
+        queue.delete(one.name);
+      }
+    }
+    return batch;
+  }
+
   async function answer(batch: readonly Awaited[]): Promise<void> {
-    const serials = batch.flatMap(({ key }) => (key.protocol === 'mqtt' ? [key.serial] : []));
-    const controllerIds = batch.flatMap(({ key }) => (key.protocol === 'scaip' ? [plain(key.controllerId)] : []));
+    const keys = batch.map(({ key }) => key);
+    const serials = keys.flatMap((key) => ('serial' in key ? [key.serial] : []));
+    const controllerIds = keys.flatMap((key) => ('controllerId' in key ? [plain(key.controllerId)] : []));
+    const certificates = keys.flatMap((key) => ('certificateSha256' in key ? [key.certificateSha256] : []));
+    const asOf = changes;
     try {
-      const records = new Map((await source.load(serials, controllerIds)).map((record) => [nameOf(keyOf(record)), record]));
-      const until = clock.monotonic() + REMEMBERED_MS;
-      if (remembered.size + batch.length > MOST_REMEMBERED) remembered.clear();
+      const loaded = await source.load(serials, controllerIds, certificates);
+      const records = new Map(loaded.flatMap((record) => keysOf(record).map((key) => [nameOf(key), record])));
       for (const { name, resolve } of batch) {
         const record = records.get(name) ?? null;
-        remembered.set(name, { record, until });
+        if (asOf === changes) remember(name, record);
         resolve(record);
       }
     } catch (error) {
       const away = error instanceof CentreError && error.kind === 'store';
       for (const { name, resolve, reject } of batch) {
-        const stale = away ? (remembered.get(name)?.record ?? null) : null;
+        const stale = away ? (known.get(name)?.record ?? null) : null;
         if (stale === null) {
           reject(error);
           continue;
         }
-        remembered.set(name, { record: stale, until: clock.monotonic() + REMEMBERED_MS });
+        if (asOf === changes) remember(name, stale);
         resolve(stale);
       }
     }
   }
 
+  function remember(name: string, record: DeviceRecord | null): void {
+    const until = clock.monotonic() + REMEMBERED_MS;
+    unknown.delete(name);
+    if (record !== null) {
+      known.set(name, { record, until });
+      return;
+    }
+    known.delete(name);
+    if (unknown.size >= MOST_UNKNOWN) unknown.clear();
+    unknown.set(name, until);
+  }
+
+  /** Undefined: it must be asked. */
+  function remembered(name: string): DeviceRecord | null | undefined {
+    const now = clock.monotonic();
+    const one = known.get(name);
+    if (one !== undefined) return now < one.until ? one.record : undefined;
+    return now < (unknown.get(name) ?? 0) ? null : undefined;
+  }
+
   return {
     find(key) {
+      if (NO_ID.test(idOf(key))) return Promise.resolve(null);
       const name = nameOf(key);
-      const known = remembered.get(name);
-      if (known !== undefined && clock.monotonic() < known.until) return Promise.resolve(known.record);
-      const under = awaited.get(name);
+      const answered = remembered(name);
+      if (answered !== undefined) return Promise.resolve(answered);
+      const isKnown = known.has(name);
+      const queue = waiting[isKnown ? 0 : 1];
+      const under = underWay.get(name) ?? queue.get(name);
       if (under !== undefined) return under.answer;
+      if (!isKnown && queue.size >= MOST_WAITING)
+        return Promise.reject(new CentreError('store-away', 'PostgreSQL is too slow for all who ask.'));
       const { promise, resolve, reject } = settleable<DeviceRecord | null>();
-      awaited.set(name, { key, name, answer: promise, resolve, reject });
+      queue.set(name, { key, name, answer: promise, resolve, reject });
       void ask();
       return promise;
     },
     forget(serial) {
-      for (const [name, { record }] of remembered) if (record?.serial === serial || name === `mqtt:${serial}`) remembered.delete(name);
+      changes += 1;
+      underWay = new Map();
+      // It may have got another controller id, under which it is remembered as unknown.
+      unknown.clear();
+      for (const [name, { record }] of known) if (record.serial === serial) known.delete(name);
     },
   };
 }
 
-const keyOf = ({ protocol, serial, controllerId }: DeviceRecord): DeviceKey =>
-  protocol === 'mqtt' ? { protocol, serial } : { protocol, controllerId: controllerId ?? '' };
+/** All that it can be asked for by. */
+function keysOf({ protocol, serial, controllerId, certificateSha256 }: DeviceRecord): DeviceKey[] {
+  if (protocol === 'scaip') return controllerId === null ? [] : [{ protocol, controllerId }];
+  return [{ protocol, serial }, ...(certificateSha256 === null ? [] : [{ protocol, certificateSha256 }])];
+}
 
 function settleable<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
   let resolve: (value: T) => void = () => undefined;

@@ -1,15 +1,23 @@
 /** `npm run admin`: accounts and the register from the command line; how a new centre gets its first supervisor. */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ROLES, type Role } from '../alarms/command.ts';
+import { ROLES } from '../alarms/command.ts';
 import { type Clock, toIso } from '../base/clock.ts';
 import { CentreError, reason } from '../base/errors.ts';
-import { type Random, secret } from '../base/ids.ts';
-import { ALL_MUNICIPALITIES } from './access.ts';
-import { type AccountBook, hashPassword, isUsername, passwordFault } from './accounts.ts';
-import { phoneOf } from './phone.ts';
+import type { Random } from '../base/ids.ts';
+import type { AccountBook } from './accounts.ts';
+import { addUser, listUsers, setDisabled, setPassword } from './admin-users.ts';
 import { type ImportParts, type MadeSecret, type RegisterStore, importRegister } from './register-import.ts';
 import type { Terminal } from './terminal.ts';
+
+/** Commands about what this folder knows nothing of: the word they begin with, what the help says of them, and what runs them. */
+export interface AdminArea {
+  readonly word: string;
+  /** Lines of the list of commands. */
+  readonly help: string;
+  /** @param argv what follows the word @returns the exit code @throws CentreError */
+  run(argv: readonly string[]): Promise<number>;
+}
 
 export interface AdminParts {
   readonly accounts: AccountBook;
@@ -20,9 +28,10 @@ export interface AdminParts {
   readonly dataDir: string;
   readonly clock: Clock;
   readonly random: Random;
+  readonly areas: readonly AdminArea[];
 }
 
-export const ADMIN_HELP = `npm run admin -- <command>
+const helpOf = ({ areas }: Pick<AdminParts, 'areas'>): string => `npm run admin -- <command>
 
   user add <username> --name "<full name>" --role <role,…> --municipality <number,…|all> [--phone <number>]
   user list
@@ -30,7 +39,7 @@ export const ADMIN_HELP = `npm run admin -- <command>
   user disable <username>
   user enable <username>
   import <register.csv> [--dry-run] [--secrets <file>]
-
+${areas.map(({ help }) => `${help}\n`).join('')}
 Roles: ${ROLES.join(', ')}.
 The password is asked for, or read from standard input with --password-stdin, or made and shown once with --generate.
 import checks the whole file and writes all of it or nothing (docs/register-import.md). Secrets that it makes for new
@@ -47,20 +56,23 @@ export async function runAdmin(argv: readonly string[], parts: AdminParts): Prom
   }
 }
 
-const wrong = (message: string): CentreError => new CentreError('command-line-invalid', `${message}\n\n${ADMIN_HELP}`);
+const wrong = (message: string, parts: AdminParts): CentreError =>
+  new CentreError('command-line-invalid', `${message}\n\n${helpOf(parts)}`);
 
 async function run(argv: readonly string[], parts: AdminParts): Promise<number> {
-  const { positionals, values } = parsed(argv);
+  const other = parts.areas.find(({ word }) => word === argv[0]);
+  if (other !== undefined) return other.run(argv.slice(1));
+  const { positionals, values } = parsed(argv, parts);
   const [area, ...rest] = positionals;
   if (values.help === true || area === undefined || area === 'help') {
-    parts.terminal.say(ADMIN_HELP);
+    parts.terminal.say(helpOf(parts));
     return 0;
   }
   if (area === 'import') return importFile(rest, values, parts);
-  if (area !== 'user') throw wrong(`There is no command "${area}".`);
+  if (area !== 'user') throw wrong(`There is no command "${area}".`, parts);
   const [command, username, ...more] = rest;
   if (command === 'list') return listUsers(parts);
-  if (username === undefined || more.length > 0) throw wrong(`"user ${command ?? ''}" takes one username.`);
+  if (username === undefined || more.length > 0) throw wrong(`"user ${command ?? ''}" takes one username.`, parts);
   switch (command) {
     case 'add':
       return addUser(username, values, parts);
@@ -71,7 +83,7 @@ async function run(argv: readonly string[], parts: AdminParts): Promise<number> 
     case 'enable':
       return setDisabled(username, false, parts);
     default:
-      throw wrong(`There is no command "user ${command ?? ''}".`);
+      throw wrong(`There is no command "user ${command ?? ''}".`, parts);
   }
 }
 
@@ -87,96 +99,20 @@ const OPTIONS = {
   secrets: { type: 'string' },
 } as const;
 
-type Values = ReturnType<typeof parsed>['values'];
+export type AdminValues = ReturnType<typeof parsed>['values'];
 
-function parsed(argv: readonly string[]) {
+function parsed(argv: readonly string[], parts: AdminParts) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    throw wrong(`${reason(error)}.`);
+    throw wrong(`${reason(error)}.`, parts);
   }
 }
 
-/** `--role operator,supervisor` and `--role operator --role supervisor` alike. */
-const listOf = (given: readonly string[] | undefined): string[] => (given ?? []).flatMap((one) => one.split(',')).map((one) => one.trim());
-
-async function addUser(username: string, values: Values, parts: AdminParts): Promise<number> {
-  const { accounts, known, clock, terminal } = parts;
-  const roles = listOf(values.role);
-  const given = listOf(values.municipality);
-  const municipalities = given.includes('all') ? [ALL_MUNICIPALITIES] : given;
-  const phone = values.phone === undefined ? '' : phoneOf(values.phone);
-  const name = values.name?.trim() ?? '';
-  const unserved = municipalities.filter((one) => one !== ALL_MUNICIPALITIES && !known.municipalities.includes(one));
-  const strange = roles.filter((role) => !isRole(role));
-  const faults = [
-    isUsername(username) ? [] : [`"${username}" cannot be a username: 2 to 32 of a-z 0-9 . _ -, beginning with a letter or digit.`],
-    name === '' ? ['--name is missing.'] : [],
-    roles.length === 0 ? [`--role is missing (${ROLES.join(', ')}).`] : [],
-    strange.map((role) => `--role ${role} is not one of ${ROLES.join(', ')}.`),
-    municipalities.length === 0 ? ['--municipality is missing (numbers, or all).'] : [],
-    unserved.map((one) => `--municipality ${one} is not one that this centre serves (${known.municipalities.join(', ')}, or all).`),
-    phone === null ? [`--phone ${values.phone ?? ''} is not a telephone number.`] : [],
-    roles.includes('responder') && phone === '' ? ['--phone is missing: a responder must be reachable by SMS.'] : [],
-  ].flat();
-  if (faults.length > 0) throw new CentreError('command-line-invalid', faults.join('\n'));
-  const there = (await accounts.list()).some(({ account }) => account === username);
-  if (there) throw new CentreError('command-line-invalid', `There is already an account ${username}.`);
-  const password = await newPassword(username, values, parts);
-  const account = { account: username, name, roles: roles.filter(isRole), municipalities, phone: phone ?? '', disabledAt: null };
-  const added = await accounts.add(account, await hashPassword(password), clock.now());
-  if (!added) throw new CentreError('command-line-invalid', `There is already an account ${username}.`);
-  terminal.say(`${username} can sign in now.`);
-  return 0;
-}
-
-const isRole = (text: string): text is Role => (ROLES as readonly string[]).includes(text);
-
-async function newPassword(username: string, values: Values, { terminal, random }: AdminParts): Promise<string> {
-  if (values.generate === true) {
-    const made = secret(random, 128);
-    terminal.say(`Password of ${username} (shown only now): ${made}`);
-    return made;
-  }
-  const password = values['password-stdin'] === true ? await terminal.readLine() : await terminal.askSecret(`Password for ${username}: `);
-  if (password === null) {
-    throw new CentreError('command-line-invalid', 'There is no terminal to ask for the password: use --password-stdin or --generate.');
-  }
-  const fault = passwordFault(password);
-  if (fault !== null) throw new CentreError('command-line-invalid', fault);
-  if (values['password-stdin'] === true || (await terminal.askSecret('The same again: ')) === password) return password;
-  throw new CentreError('command-line-invalid', 'The two passwords are not the same.');
-}
-
-const noSuchAccount = (username: string): CentreError => new CentreError('command-line-invalid', `There is no account ${username}.`);
-
-async function listUsers({ accounts, terminal }: AdminParts): Promise<number> {
-  for (const { account, name, roles, municipalities, disabledAt } of await accounts.list()) {
-    const where = municipalities.includes(ALL_MUNICIPALITIES) ? 'all' : municipalities.join(',');
-    terminal.say([account, name, roles.join(','), where, ...(disabledAt === null ? [] : [`disabled ${toIso(disabledAt)}`])].join('\t'));
-  }
-  return 0;
-}
-
-async function setPassword(username: string, values: Values, parts: AdminParts): Promise<number> {
-  const there = (await parts.accounts.list()).some(({ account }) => account === username);
-  if (!there) throw noSuchAccount(username);
-  const password = await newPassword(username, values, parts);
-  await parts.accounts.setPassword(username, await hashPassword(password));
-  parts.terminal.say(`${username} has a new password and was signed out everywhere.`);
-  return 0;
-}
-
-async function setDisabled(username: string, disabled: boolean, { accounts, clock, terminal }: AdminParts): Promise<number> {
-  if (!(await accounts.setDisabled(username, disabled ? clock.now() : null))) throw noSuchAccount(username);
-  terminal.say(disabled ? `${username} can no longer sign in and was signed out everywhere.` : `${username} can sign in again.`);
-  return 0;
-}
-
-async function importFile(positionals: readonly string[], values: Values, parts: AdminParts): Promise<number> {
+async function importFile(positionals: readonly string[], values: AdminValues, parts: AdminParts): Promise<number> {
   const { terminal, clock, random, known, register, dataDir } = parts;
   const [path, ...more] = positionals;
-  if (path === undefined || more.length > 0) throw wrong('"import" takes one file.');
+  if (path === undefined || more.length > 0) throw wrong('"import" takes one file.', parts);
   const stamp = toIso(clock.now()).replace(/[:.]/g, '-');
   const secretsPath = values.secrets ?? join(dataDir, `device-secrets-${stamp}.csv`);
   const keepSecrets = async (secrets: readonly MadeSecret[]): Promise<void> => {

@@ -39,6 +39,7 @@ async function admin(argv: readonly string[], { typed = [], input = '' }: { type
     dataDir: dir,
     clock,
     random: systemRandom,
+    areas: [{ word: 'device', help: '  device dance', run: async (more) => (said.push(`device: ${more.join(' ')}`), 0) }],
     terminal: {
       ...processTerminal(),
       say: (line) => said.push(line),
@@ -64,6 +65,10 @@ void t.test('accounts', async (t) => {
   t.match(
     (await admin(['user', 'add', 'nils', '--name', 'N', '--role', 'responder', '--municipality', '1103'])).complained,
     /--phone is missing/,
+  );
+  t.match(
+    (await admin(['user', 'add', 'ola', '--name', 'O', '--role', 'operator', '--municipality', 'all,9999', '--generate'])).complained,
+    /^--municipality 9999 is not one that this centre serves \(1103, 1124, or all\)\.$/,
   );
   t.match((await admin(kari, { typed: null })).complained, /no terminal to ask/);
   t.match((await admin(kari, { typed: ['short'] })).complained, /at least 10 characters/);
@@ -126,7 +131,8 @@ void t.test('accounts', async (t) => {
   ]) {
     t.match(await admin(argv, { typed: null }), { code: 1, complained: /\S/ }, argv.join(' '));
   }
-  t.match((await admin([])).said, /user add <username>/);
+  t.match((await admin([])).said, /user add <username>[^]*\n {2}device dance\n/);
+  t.match(await admin(['device', 'show', 'x', '--what']), { code: 0, said: 'device: show x --what' });
 });
 
 const HEAD = 'household,municipality,address,resident,device,protocol,controller_id,triggers,contact1,contact1_phone';
