@@ -15,7 +15,6 @@ import { type Answer, UNAVAILABLE, answerTag, writeAnswer } from './write.ts';
 export { sourceOf } from './address.ts';
 export { FAULT_ANSWERS, answerByMethod } from './answers.ts';
 export type { MessageAnswer } from './exchange.ts';
-export { RETRY_AFTER } from './write.ts';
 
 /** What one listener has seen; grows for ever, for the technicians' page and the metrics. */
 export interface ListenerCounters {
