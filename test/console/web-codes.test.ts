@@ -102,6 +102,7 @@ await t.test('what no table knows is shown as the unit wrote it', (t) => {
   ] as const)
     t.match(writtenBy(line, nb.scaip), { voice }, line);
   t.match(writtenBy('dty 2 lco 002', nb.scaip), { place: 'Hjemme', where: null }, 'where one is anyway');
+  t.match(writtenBy('dty 2 lco 99', nb.scaip), { place: 'Ukjent stedskode «99»', where: null }, 'a number helps nobody at a glance');
   t.match(writtenBy('dty 2 lco 005', nb.scaip), { place: 'Utendørs', where: 'Utendørs' });
   t.match(writtenBy('dty 2 lco 000', nb.scaip), { place: null, where: null });
   t.end();

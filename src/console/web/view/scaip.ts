@@ -65,7 +65,8 @@ export function writtenBy(code: string | null | undefined, texts: ScaipTexts): W
   const mty = first.get('mty')?.toUpperCase();
   const placeText = first.get('lte') ?? null;
   const place = joined([joined([placeOf(first.get('lco'), texts), first.get('lva')], ' '), placeText], ', ');
-  const ordinary = !first.has('lva') && placeText === null && ORDINARY_PLACES.includes(Number(first.get('lco')));
+  const lco = Number(first.get('lco'));
+  const ordinary = !first.has('lva') && placeText === null && (ORDINARY_PLACES.includes(lco) || !(lco in texts.lco));
   return {
     type: joined([word('dty'), first.has('dty') ? lower(word('dco')) : word('dco')], ', '),
     event: word('stc'),
