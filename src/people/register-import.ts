@@ -16,7 +16,8 @@ export interface RegisterFound {
     readonly household: string | null;
     readonly protocol: string;
     readonly controllerId: string | null;
-    readonly hasSecret: boolean;
+    /** A secret, or a certificate. */
+    readonly hasCredentials: boolean;
   }[];
 }
 
@@ -74,10 +75,10 @@ export async function importRegister(bytes: Uint8Array, dryRun: boolean, parts: 
   const faults = [...rowFaults, ...draft.faults, ...conflicts(draft, found)].toSorted((a, b) => a.line - b.line);
   if (faults.length === 0 && draft.households.length === 0) faults.push({ line: 1, message: 'The file has no lines below its first.' });
   if (faults.length > 0) return { faults };
-  const withSecret = new Set(found.devices.filter(({ hasSecret }) => hasSecret).map(({ serial }) => serial));
+  const proven = new Set(found.devices.filter(({ hasCredentials }) => hasCredentials).map(({ serial }) => serial));
   const secrets: MadeSecret[] = [];
   const devices = draft.devices.map(({ line: _line, ...device }): DeviceWrite => {
-    if (device.protocol !== 'mqtt' || device.secret !== null || withSecret.has(device.serial)) return device;
+    if (device.protocol !== 'mqtt' || device.secret !== null || proven.has(device.serial)) return device;
     const made = { serial: device.serial, secret: makeSecret(random) };
     secrets.push(made);
     return { ...device, secret: made.secret };
@@ -115,6 +116,13 @@ function conflicts(draft: RegisterDraft, found: RegisterFound): RegisterFault[] 
     }
     if (before !== undefined && before.protocol !== protocol) {
       faults.push({ line, message: `Device ${serial} is already in the register, with protocol ${before.protocol}.` });
+    }
+    if (before?.protocol === 'scaip' && before.hasCredentials && before.controllerId !== controllerId) {
+      const advice = `take it away first (device remove-secret ${serial}), and make a new one afterwards`;
+      faults.push({
+        line,
+        message: `Device ${serial} has a secret that counts only with controller id ${before.controllerId ?? ''}: ${advice}.`,
+      });
     }
     const other = controllerId === null ? undefined : byController.get(plainControllerId(controllerId));
     if (other !== undefined && other.serial !== serial) {

@@ -14,7 +14,7 @@ interface DeviceRow {
   readonly household: string | null;
   readonly protocol: string;
   readonly controllerId: string | null;
-  readonly hasSecret: boolean;
+  readonly hasCredentials: boolean;
 }
 
 /** So many households and devices go into one statement, which must end within its 3 s. */
@@ -63,7 +63,7 @@ export function createRegisterStore(postgres: Postgres): RegisterStore {
       const homes = await rowsOf<{ id: string; municipality: string }>(postgres, text, [households]);
       const devices = await rowsOf<DeviceRow>(
         postgres,
-        `select serial, household_id as household, protocol, controller_id as "controllerId", secret_sha256 is not null as "hasSecret"
+        `select serial, household_id as household, protocol, controller_id as "controllerId", num_nonnulls(secret_sha256, sip_ha1_md5, certificate_sha256) > 0 as "hasCredentials"
          from device where serial = any($1) or ltrim(controller_id, '0') = any($2)`,
         [serials, controllerIds],
       );

@@ -279,7 +279,7 @@ await t.test('on the real PostgreSQL', async (t) => {
   }
   async function done(t: Test, ...argv: string[]): Promise<string> {
     const { said, refused } = await device(...argv);
-    t.equal(refused, null, argv[0]);
+    t.equal(refused, null, String(argv[0]));
     return said;
   }
 

@@ -191,6 +191,9 @@ void t.test('import', async (t) => {
   const again = await importing(text);
   t.match(again, { code: 0 });
   t.notMatch(again.said, /secret/, 'the same file again makes no new secret');
+  await stores.postgres.pool.query(`update device set certificate_sha256 = 'x', secret_sha256 = null where serial = 'NJ-1103-0009'`);
+  t.notMatch((await importing(text)).said, /secret/, 'nor for a device that has a certificate');
+  await stores.postgres.pool.query(`update device set secret_sha256 = $1 where serial = 'NJ-1103-0009'`, [Buffer.from(digest, 'hex')]);
   t.same(await rows(devices), expected, 'and changes nothing');
   t.equal((await rows('select 1 from contact')).length, 1);
   t.equal((await rows('select 1 from trigger')).length, 1);
@@ -220,6 +223,12 @@ void t.test('import', async (t) => {
     '6 faults: nothing was imported.',
   ]);
   t.same(await rows('select * from household order by id'), before, 'nothing is written while there is a fault');
+  await stores.postgres.pool.query(`update device set sip_ha1_md5 = 'x', sip_ha1_sha256 = 'y' where serial = '4711'`);
+  t.match(await importing([HEAD, 'h2,1124,Gata 2,Bjørg,4711,scaip,04711,,,'].join('\n')), {
+    code: 1,
+    complained: /Line 2: Device 4711 has a secret that counts only with controller id 4711: .*device remove-secret 4711/,
+  });
+  t.match(await importing([HEAD, 'h2,1124,Gata 2,Bjørg,4711,scaip,4711,,,'].join('\n')), { code: 0, said: /^Imported [^\n]*$/ });
   t.match(await importing(HEAD), { code: 1, complained: /no lines below its first/ });
   t.match(await admin(['import', path.join(dir, 'nowhere.csv')]), { code: 1, complained: /there is no such file/ });
   t.match(await importing(text.replaceAll('NJ-1103-0009', 'NJ-1'), '--secrets', secrets), { code: 1, complained: /cannot be made/ });
