@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Signal } from '../alarms/signal.ts';
 import { type Instant, toIso } from '../base/clock.ts';
 import { receiptId } from '../base/ids.ts';
-import { createAuthentication } from '../devices/authentication.ts';
+import { createIdentification } from '../devices/authentication.ts';
 import { type Interpretation, interpretMqtt } from '../devices/interpret.ts';
 import { type BridgeGap, type MqttBridge } from '../protocols/mqtt/bridge-options.ts';
 import { startMqttBridge } from '../protocols/mqtt/bridge.ts';
@@ -26,14 +26,15 @@ type Reply = (receipt: MqttReceipt) => void;
 export async function startMqtt(context: IntakeContext): Promise<MqttIntake> {
   const { settings, tls, register, refusals, clock, log } = context;
   const clientCa = await clientCaOf(settings);
-  const authenticate = createAuthentication(register);
   const broker: MqttBroker = await startMqttBroker({
     clock,
     log,
     bind: settings.BIND,
     port: settings.MQTT_PORT,
-    ...(tls === null ? {} : { tls: { ...tls.current(), ...clientCa, onChange: (renewed) => tls.onChange(renewed), port: settings.MQTTS_PORT } }),
-    authenticate: ({ serial, password }) => authenticate(serial, password),
+    ...(tls === null
+      ? {}
+      : { tls: { ...tls.current(), ...clientCa, onChange: (renewed) => tls.onChange(renewed), port: settings.MQTTS_PORT } }),
+    authenticate: createIdentification(register),
     accept: (message) => {
       const device = { serial: message.device, municipality: message.municipality };
       return acceptMqtt(context, message, (receipt) => broker.publishReceipt(device, receipt));

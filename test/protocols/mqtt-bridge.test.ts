@@ -403,6 +403,8 @@ await t.test('a stop finishes and acknowledges what is in hand, and takes in not
   for (const id of ['1', '2']) await device.publishAsync(TOPIC, alarm(id), { qos: 1 });
   await until('in hand', () => finish !== null);
   const stopped = bridge.stop();
+  // A round trip with the broker: a stop that did not wait would have ended the connection by now.
+  await device.publishAsync('elsewhere', '', { qos: 1 });
   finish!();
   await stopped;
   t.same(memory.ids(), ['1']);

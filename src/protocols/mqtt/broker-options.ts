@@ -9,6 +9,7 @@ import type { DeviceAddress } from './topic.ts';
 export const MQTT_REFUSAL_CODES = [
   'unknown-device',
   'wrong-password',
+  'wrong-certificate',
   'foreign-topic',
   'foreign-subscription',
   'packet-too-large',
@@ -46,7 +47,7 @@ export interface ClientCertificate {
   readonly commonName: string | null;
 }
 
-export type Authentication = DeviceAddress | { readonly refused: 'unknown-device' | 'wrong-password' };
+export type Authentication = DeviceAddress | { readonly refused: 'unknown-device' | 'wrong-password' | 'wrong-certificate' };
 
 export interface MqttBrokerOptions {
   readonly clock: Clock;
