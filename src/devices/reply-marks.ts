@@ -27,16 +27,20 @@ export function createReplyMarks(parts: { readonly store: ReplyMarkStore; readon
   /** What is not written yet. */
   const wanted = new Map<string, Instant | null>();
   let writing: Promise<void> | null = null;
+  /** Something was noted while it was being written. */
+  let more = false;
   const timer = clock.every(LOOK_EVERY, work);
   work();
 
   function work(): void {
+    more = writing !== null;
     writing ??= write()
       .catch((error: unknown) => {
         if (!(error instanceof CentreError)) log.error('reply-marks-not-written', { count: wanted.size, error });
       })
       .finally(() => {
         writing = null;
+        if (more) work();
       });
   }
 
@@ -57,7 +61,7 @@ export function createReplyMarks(parts: { readonly store: ReplyMarkStore; readon
     },
     async stop() {
       timer.cancel();
-      await writing;
+      while (writing !== null) await writing;
     },
   };
 }

@@ -117,7 +117,13 @@ export class Replies {
       const errand: Errand = { reply, tries: 0, again: null, slow: false };
       lane.underWay.set(ref, errand);
       this.counts.repliesSent++;
-      void this.#run(errand).then((outcome) => this.#ended(lane, errand, outcome));
+      const ended = (outcome: Outcome): void => this.#ended(lane, errand, outcome);
+      this.#run(errand)
+        .catch((error: unknown): Outcome => {
+          this.#parts.log.error('scaip-reply-failed', { protocol: 'scaip', source: sourceOf(reply.flow), error });
+          return { status: null, why: 'flow-gone' };
+        })
+        .then(ended, () => undefined);
     }
     if (lane.waiting.size > 0 && !lane.forgeable) lane.hurry ??= this.#parts.clock.after(PATIENCE, () => this.#hurry(lane));
     if (lane.waiting.size > 0 || lane.underWay.size > 0) return;
