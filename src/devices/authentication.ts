@@ -72,13 +72,3 @@ function isSame(given: Uint8Array, kept: Uint8Array | null): boolean {
   const comparable = kept?.length === 32 && given.length === 32;
   return timingSafeEqual(comparable ? given : NO_SECRET, comparable ? kept : NO_SECRET) && comparable;
 }
-
-/** By password alone, for a listener without TLS. @throws CentreError store-away */
-export function createAuthentication(register: Pick<DeviceRegister, 'find'>) {
-  const identify = createIdentification(register);
-  return async (serial: string, password: Uint8Array) => {
-    const identity = await identify({ serial, password, certificate: null });
-    if (!('refused' in identity)) return identity;
-    return { refused: identity.refused === 'wrong-certificate' ? ('wrong-password' as const) : identity.refused };
-  };
-}

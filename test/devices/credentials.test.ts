@@ -1,10 +1,11 @@
 /** Who a device is: the register's memory, secrets and certificates, and the commands that give them, on the real PostgreSQL. */
 import { X509Certificate, createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { MovableClock, minutes, toIso } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/ids.ts';
-import { runDeviceAdmin } from '../../src/devices/admin.ts';
+import { DEVICE_HELP, runDeviceAdmin } from '../../src/devices/admin.ts';
 import { type DeviceIdentity, type Presented, RETIRED, createIdentification } from '../../src/devices/authentication.ts';
 import { CREDENTIAL_STATES, type CredentialState, credentialState } from '../../src/devices/credentials.ts';
 import { loadModels } from '../../src/devices/models.ts';
@@ -196,6 +197,17 @@ await t.test('which credentials a device has: the whole table', async (t) => {
     }
   }
   t.equal(CREDENTIAL_STATES.length, 4);
+});
+
+await t.test('docs/devices.md has the commands and the states that there are', async (t) => {
+  const doc = readFileSync('docs/devices.md', 'utf8');
+  for (const line of DEVICE_HELP.split('\n')) {
+    const [, command = '', rest = ''] = /^ +(device [a-z-]+)(?: <serial>)? ?(.*?)(?: {2,}.*)?$/.exec(line) ?? [];
+    t.ok(doc.includes(`\`${command}`), command);
+    for (const option of rest.match(/--[a-z]+/g) ?? []) t.ok(doc.includes(`${command} `) && doc.includes(option), `${command} ${option}`);
+  }
+  const states = [...doc.matchAll(/^\| `(\w+)` \|/gm)].map(([, state]) => state);
+  t.same(states, CREDENTIAL_STATES);
 });
 
 await t.test('HA1 is what the digest is checked against', async (t) => {
@@ -469,7 +481,7 @@ await t.test('on the real PostgreSQL', async (t) => {
     );
     const took = performance.now() - began;
     t.ok(all.every((one, index) => 'serial' in one && one.serial === `storm-${index + 1}`));
-    t.ok(took < 5000, 'an order of magnitude under the thirty seconds that they have');
+    t.ok(took < 20_000, 'well within the thirty seconds that they have, also on a machine that is busy');
     t.comment(`identified in ${Math.round(took)} ms`);
   });
 });
