@@ -29,9 +29,9 @@ export function laneOf(signal: Signal): { readonly lane: Lane; readonly laneKey:
   return { lane: 'technical', laneKey: signal.meaning.role === 'technical' ? key : `${key}/mentioned` };
 }
 
-/** Each pendant and sensor has a technical alarm of its own: when one is back, the other may still be lost. */
+/** Each pendant and sensor, and each fault that is told apart, has a technical alarm of its own: when one is back, the other may still be lost. */
 export const technicalKey = ({ device, meaning }: Pick<Signal, 'device' | 'meaning'>): string =>
-  `${device}/${meaning.kind}/${meaning.trigger}`;
+  `${device}/${meaning.kind}${meaning.about === undefined ? '' : `#${meaning.about}`}/${meaning.trigger}`;
 
 /** What an unknown sender says is looked at, whatever it is (design § 1.2). */
 function openingRole({ meaning, household }: Signal): 'need' | 'technical' | 'unreadable' | null {

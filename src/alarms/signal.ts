@@ -80,6 +80,8 @@ export interface Meaning {
   readonly priority: Priority;
   /** Id of the pendant or sensor; empty when it was the unit itself. */
   readonly trigger: string;
+  /** Which of several faults of one kind (`ip-link`, `mobile-link`): the end of one says nothing about the others. */
+  readonly about?: string;
   /** The device's own clock. */
   readonly deviceAt?: Instant;
   readonly position?: Position;

@@ -7,7 +7,7 @@ import { type Interpretation, type InterpretedSignal, SEEN, type SeenFacts, UNKN
 import type { CodeMeaning, ContractType, DeviceModel } from './model.ts';
 import { codesAsWritten } from './scaip-codes.ts';
 
-type Core = Pick<Meaning, 'role' | 'kind' | 'priority'>;
+type Core = Pick<Meaning, 'role' | 'kind' | 'priority' | 'about'>;
 /** `unknown`: `mty` is none of the four. */
 type MessageType = 'ME' | 'RE' | 'IN' | 'PI' | 'unknown';
 
@@ -59,10 +59,10 @@ function coreOf(type: MessageType, means: CodeMeaning, request: ScaipRequest, mo
       if (sensor.role === 'technical') return { role: 'technical', kind: sensor.kind, priority: 'technical' };
       return { role: 'need', kind: sensor.kind, priority: means.priority ?? sensor.priority };
     case 'technical':
-      if (type === 'RE') return restored(means.kind, request, model);
-      return { role: 'technical', kind: means.kind ?? 'fault', priority: 'technical' };
+      if (type === 'RE') return restored(means.kind, request, model, means.about);
+      return { role: 'technical', kind: means.kind ?? 'fault', priority: 'technical', ...aboutOf(means.about) };
     case 'restore':
-      return restored(means.kind, request, model);
+      return restored(means.kind, request, model, means.about);
     case 'cancel':
       return type === 'RE'
         ? restored(undefined, request, model)
@@ -76,10 +76,12 @@ function coreOf(type: MessageType, means: CodeMeaning, request: ScaipRequest, mo
 }
 
 /** A reset: of the kind that the status tells, else of the sensor's; of neither it is shown like any unknown. */
-function restored(kind: ContractType | undefined, request: ScaipRequest, model: DeviceModel): Core {
+function restored(kind: ContractType | undefined, request: ScaipRequest, model: DeviceModel, about?: string): Core {
   const of = kind ?? sensorOf(request, model)?.kind;
-  return of === undefined ? UNKNOWN : { role: 'restore', kind: of, priority: 'information' };
+  return of === undefined ? UNKNOWN : { role: 'restore', kind: of, priority: 'information', ...aboutOf(about) };
 }
+
+const aboutOf = (about: string | undefined): { about?: string } => (about === undefined ? {} : { about });
 
 /** A unit that does not tell its type counts as one of type "unknown" (0), which the table has. */
 const sensorOf = ({ dty }: ScaipRequest, model: DeviceModel) => (dty?.value === null ? undefined : model.sensors.get(dty?.value ?? 0));

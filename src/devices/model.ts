@@ -26,8 +26,8 @@ export const CONTRACT_TYPES = KINDS.filter((kind): kind is ContractType => !NO_C
 /** What one code means. Without a kind: that of the sensor (SCAIP `dty`), or the `type` word itself (MQTT). */
 export type CodeMeaning =
   | { readonly role: 'need'; readonly kind?: ContractType | undefined; readonly priority?: NeedPriority | undefined }
-  | { readonly role: 'technical'; readonly kind?: ContractType | undefined }
-  | { readonly role: 'restore'; readonly kind?: ContractType | undefined }
+  | { readonly role: 'technical'; readonly kind?: ContractType | undefined; readonly about?: string | undefined }
+  | { readonly role: 'restore'; readonly kind?: ContractType | undefined; readonly about?: string | undefined }
   | { readonly role: 'cancel' | 'presence' | 'information' | 'test' };
 
 /** What an alarm from such a sensor is about. */
@@ -90,11 +90,16 @@ export interface DeviceModel {
 const kind = z.enum(CONTRACT_TYPES as [ContractType, ...ContractType[]]);
 const need = z.enum(['life', 'urgent', 'care'], 'must be life, urgent or care');
 const code = z.int().min(0).max(9999);
+/** Which fault, where one kind holds several that end apart. */
+const about = z
+  .string()
+  .regex(/^[a-z-]{1,32}$/, 'must be 1 to 32 small letters and hyphens')
+  .optional();
 const codeKey = z.string().regex(/^(0|[1-9]\d{0,3})$/, 'must be a code of up to four digits, without leading zeros');
 const meaning = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('need'), kind: kind.optional(), priority: need.optional() }),
-  z.strictObject({ role: z.literal('technical'), kind: kind.optional() }),
-  z.strictObject({ role: z.literal('restore'), kind: kind.optional() }),
+  z.strictObject({ role: z.literal('technical'), kind: kind.optional(), about }),
+  z.strictObject({ role: z.literal('restore'), kind: kind.optional(), about }),
   z.strictObject({ role: z.enum(['cancel', 'presence', 'information', 'test']) }),
 ]);
 const typeMeaning = z.discriminatedUnion('role', [

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Alarm, deadlineOf, needsContact } from '../../src/alarms/alarm.ts';
-import { type Admission, type Situation, joiningKey, laneOf } from '../../src/alarms/correlate.ts';
+import { type Admission, type Situation, joiningKey, laneOf, technicalKey } from '../../src/alarms/correlate.ts';
 import { decide } from '../../src/alarms/lifecycle.ts';
 import type { AlarmPriority, Kind, Meaning, Signal, SignalRole } from '../../src/alarms/signal.ts';
 import { raised, rank, retriage, triage } from '../../src/alarms/triage.ts';
@@ -68,6 +68,15 @@ await t.test('a need soon after a closed alarm opens a new one that says so', as
   t.match(openedBy(signal({ kind: 'water', priority: 'care' }), { lastClosed }), { follows: '900', priority: 'urgent' });
   const long = { number: '900', at: START - minutes(60) };
   t.match(openedBy(signal({ kind: 'water', priority: 'care' }), { lastClosed: long }), { follows: null, priority: 'care' });
+});
+
+await t.test('two faults of one device that are told apart have an alarm each', (t) => {
+  const lost = (about?: string) =>
+    signal({ role: 'technical', kind: 'fault', priority: 'technical', ...(about === undefined ? {} : { about }) });
+  const keys = [lost('ip-link'), lost('mobile-link'), lost()].map(technicalKey);
+  t.equal(new Set(keys).size, 3);
+  t.equal(technicalKey(lost('ip-link')), technicalKey({ ...lost('ip-link'), meaning: { ...lost('ip-link').meaning, role: 'restore' } }));
+  t.end();
 });
 
 await t.test('a restore closes a technical alarm that nobody has claimed, and nothing else', async (t) => {

@@ -262,6 +262,30 @@ await t.test('the messages of every vendor: role, kind, priority, trigger, voice
   t.end();
 });
 
+await t.test('the end of one fault says nothing about another', (t) => {
+  // Which fault, by the status that begins it and the one that ends it.
+  const FAULTS: Readonly<Record<string, readonly [number, number]>> = {
+    'ip-link': [23, 112],
+    'mobile-link': [24, 113],
+    'telephone-line': [25, 114],
+    'primary-link': [26, 115],
+    'redundant-link': [27, 116],
+    bypass: [18, 108],
+    service: [78, 48],
+    connection: [31, 91],
+  };
+  const of = (stc: number): { role: string; about: string | undefined } => {
+    const made = interpret(`<mrq><ref>1</ref><cid>1</cid><dty>2</dty><stc>${stc}</stc></mrq>`, 'generic/generic');
+    return made.what === 'signal' ? { role: made.meaning.role, about: made.meaning.about } : { role: made.what, about: undefined };
+  };
+  for (const [about, [begins, ends]] of Object.entries(FAULTS)) {
+    t.same(of(begins), { role: 'technical', about }, `stc ${begins}`);
+    t.same(of(ends), { role: 'restore', about }, `stc ${ends}`);
+  }
+  t.same(of(67), { role: 'technical', about: undefined }, 'a malfunction is ended by none of them');
+  t.end();
+});
+
 await t.test('how each vendor wants to be spoken to', (t) => {
   const plain: ScaipProfile = {
     dialect: 'mrs-message',
