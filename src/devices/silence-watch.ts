@@ -43,7 +43,7 @@ export interface SilenceStore {
   listened(at: Instant, pause: Milliseconds, judgeEvery: Milliseconds): Promise<boolean>;
   /** Spans that reach beyond `since`. @throws CentreError store-away */
   spans(since: Instant): Promise<ListeningSpan[]>;
-  /** At most `limit` for whom there is a step by these cut-offs: the lost first. @throws CentreError store-away */
+  /** At most `limit` for whom there is a step by these cut-offs, in no order. @throws CentreError store-away */
   find(cuts: readonly CutOffs[], otherModels: string, now: Instant, limit: number): Promise<Found[]>;
   /** Ids of those signals to whose kind, device and trigger a technical alarm is open. @throws CentreError store-away */
   open(signals: readonly Signal[]): Promise<ReadonlySet<string>>;
@@ -61,6 +61,10 @@ export const JUDGE_EVERY_MS: Milliseconds = seconds(10);
 const MOST_IN_TURN = 512;
 /** So many of these signals wait for a commit at any moment: an alarm never has more of them before it. */
 const AT_ONCE = 32;
+
+/** In which order they are told within a turn. */
+const URGENCY: readonly Step[] = ['lost', 'back', 'battery-low', 'battery-charged', 'late'];
+const urgencyOf = (steps: readonly Step[]): number => Math.min(...steps.map((step) => URGENCY.indexOf(step)));
 
 /** Begins at once: what was heard before is judged only by the time in which this centre, or one before it, listened. */
 export function watchSilence(parts: {
@@ -113,6 +117,7 @@ export function watchSilence(parts: {
         const steps = stepsOf(one, byModel.get(one.model) ?? byModel.get(GENERIC_MODEL));
         return steps.length === 0 ? [] : [{ one, steps }];
       });
+      due.sort((a, b) => urgencyOf(a.steps) - urgencyOf(b.steps) || a.one.seenAt - b.one.seenAt);
       for (let from = 0; from < due.length && !stopped; from += AT_ONCE) await tell(due.slice(from, from + AT_ONCE));
       if (due.length > 0) log.info('silence-told', { count: due.length });
     } catch (error) {

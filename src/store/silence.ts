@@ -25,9 +25,15 @@ const MOST_SPANS = 2000;
 const FORGET = `delete from listening where id <= (select id from listening order by id desc offset ${MOST_SPANS} limit 1)`;
 const SPANS = `select from_at, until_at from listening where until_at > $1 order by id desc limit ${MOST_SPANS}`;
 
+/** Passes over who speaks, and who is lost and stays so, by the row alone: by far the most are one of the two, even when all are silent. */
+const mayHaveStep = (row: string, latestCut: string, earliestCut: string): string => `(
+    case ${row}.silence when 'none' then ${row}.seen_at < ${latestCut} when 'late' then true else ${row}.seen_at >= ${earliestCut} end
+    or case when ${row}.battery_low then ${row}.battery >= ${BATTERY_CHARGED} else ${row}.battery < ${BATTERY_LOW} end)`;
+
 /**
- * $1 cut-offs by model, $2 the model of all others, $3 now, $4 states that nobody supervises, $5 the latest of all cut-offs for
- * units, $6 that for triggers: with these two the rows of devices that speak are passed over without looking at anything else.
+ * $1 cut-offs by model, $2 the model of all others, $3 now, $4 states that nobody supervises, $5 and $8 the latest and the
+ * earliest cut-off by which a unit is late, $6 and $9 those for triggers. In no order: where more are silent than the limit, the
+ * search ends when it has found enough, and who was told is found no more.
  */
 const FIND = `
 with cut as (
@@ -38,7 +44,7 @@ with cut as (
     coalesce(d.test_until > $3, false) as excused, s.battery, s.battery_low, d.model, d.municipality, d.household_id,
     coalesce(own.late, other.late) as late, coalesce(own.lost, other.lost) as lost
   from device_seen s join device d using (serial) left join cut own using (model) cross join (select late, lost from cut where model = $2) other
-  where (s.silence <> 'none' or s.seen_at < $5 or s.battery_low or s.battery < ${BATTERY_LOW}) and d.state <> all ($4)
+  where ${mayHaveStep('s', '$5', '$8')} and d.state <> all ($4)
 ), part as (
   select t.serial, t.id as trigger, t.silence, t.seen_at,
     greatest(t.seen_at, s.back_at, case when d.test_until <= $3 then d.test_until end) as counts_from,
@@ -47,8 +53,7 @@ with cut as (
     coalesce(own."triggerLate", other."triggerLate") as late, coalesce(own."triggerLost", other."triggerLost") as lost
   from trigger t join device_seen s using (serial) join device d using (serial) left join cut own using (model)
     cross join (select late, "triggerLate", "triggerLost" from cut where model = $2) other
-  where t.reports and t.seen_at is not null and (t.silence <> 'none' or t.seen_at < $6 or t.battery_low or t.battery < ${BATTERY_LOW})
-    and d.state <> all ($4)
+  where t.reports and t.seen_at is not null and ${mayHaveStep('t', '$6', '$9')} and d.state <> all ($4)
 ), step as (
   select *,
     case
@@ -64,7 +69,7 @@ select step.serial, step.trigger, step.silence, step.seen_at, step.counts_from, 
   step.municipality, h.id as household_id, h.name as household_name, h.zone
 from step left join household h on h.id = step.household_id
 where silent is not null or charge
-order by silent nulls last, step.seen_at, step.serial, step.trigger limit $7`;
+limit $7`;
 
 interface FoundRow {
   readonly serial: string;
@@ -100,9 +105,10 @@ from told t where s.serial = t.serial and s.id = t.trigger`;
 
 /** Before every instant: who has not been missed for that long cannot have been. */
 const isoOf = (cut: Instant | null): string => (cut === null ? '-infinity' : toIso(cut));
-const latestOf = (cuts: readonly (Instant | null)[]): string => {
-  const known = cuts.filter((cut) => cut !== null);
-  return known.length === 0 ? '-infinity' : toIso(Math.max(...known));
+/** The latest or earliest; a missing one is before all others. */
+const edgeOf = (edge: (...all: number[]) => number, cuts: readonly (Instant | null)[]): string => {
+  const at = edge(...cuts.map((cut) => cut ?? Number.NEGATIVE_INFINITY));
+  return isoOf(Number.isFinite(at) ? at : null);
 };
 
 export function createSilenceStore(postgres: Postgres): SilenceStore {
@@ -130,9 +136,23 @@ export function createSilenceStore(postgres: Postgres): SilenceStore {
         otherModels,
         toIso(now),
         UNSUPERVISED_STATES,
-        latestOf(cuts.map(({ late }) => late)),
-        latestOf(cuts.map(({ triggerLate }) => triggerLate)),
+        edgeOf(
+          Math.max,
+          cuts.map(({ late }) => late),
+        ),
+        edgeOf(
+          Math.max,
+          cuts.map(({ triggerLate }) => triggerLate),
+        ),
         limit,
+        edgeOf(
+          Math.min,
+          cuts.map(({ late }) => late),
+        ),
+        edgeOf(
+          Math.min,
+          cuts.map(({ triggerLate }) => triggerLate),
+        ),
       ]);
       return rows.map(foundOf);
     },
