@@ -59,9 +59,9 @@ export class Framer {
     return out;
   }
 
-  /** True while a message has begun and not ended. */
+  /** True while a message has begun and not ended, also while the end of an oversized body is read past. */
   get unfinished(): boolean {
-    return this.#length > this.#from || this.#state !== 'start';
+    return this.#length > this.#from || this.#state !== 'start' || this.#skip > 0;
   }
 
   /** Bytes that are kept until more comes. */
@@ -92,8 +92,11 @@ export class Framer {
     } else if (final) {
       this.#drop(this.#length - this.#from);
       this.#state = 'start';
+      this.#skip = 0;
       this.#compact();
     }
+    // What stood behind a body that was cut short has waited as long.
+    if (final && this.unfinished) out.push(...this.settle(true));
     return out;
   }
 

@@ -167,8 +167,11 @@ export function parseDatagram(bytes: Uint8Array): Framed {
   const there = message.subarray(end.body);
   const declared = typeof head.contentLength === 'number' ? head.contentLength : there.length;
   const kept = Math.min(declared, there.length, LIMITS.body);
-  return assemble(head, there.slice(0, kept), there.slice(Math.min(declared, there.length), LIMITS.body), kept < declared);
+  return assemble(head, copy(there, 0, kept), copy(there, Math.min(declared, there.length), LIMITS.body), kept < declared);
 }
+
+/** Not `bytes.slice`: of a Buffer that is a view, which would keep the whole datagram for as long as the body is kept. */
+const copy = (bytes: Uint8Array, from: number, to: number): Uint8Array => Uint8Array.prototype.slice.call(bytes, from, to);
 
 /** CR, LF, blank and NUL: what devices send to keep a path through a NAT open. */
 export const isBlank = (byte: number): boolean => byte === LF || byte === CR || byte === 0x20 || byte === 0;
