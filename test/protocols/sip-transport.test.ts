@@ -14,6 +14,7 @@ import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts'
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
+import { listen as listenMqtt } from '../../src/protocols/mqtt/listen.ts';
 import { MAX_UNREAD, MAX_WAITING, STREAM_LIMITS, type StreamLimits } from '../../src/protocols/sip/connection.ts';
 import { type HandleMessage } from '../../src/protocols/sip/core.ts';
 import { type Transport, plainAddress } from '../../src/protocols/sip/flow.ts';
@@ -329,6 +330,16 @@ await t.test('keepalives are answered on streams, and OPTIONS in any number, whi
       `${transport}: each once and in order`,
     );
   }
+  for (const transport of STREAMS) {
+    const stray = await Peer.to(t, server, transport);
+    const response = request(1)
+      .toString()
+      .replace(/^MESSAGE.*/, 'SIP/2.0 200 OK');
+    stray.send(Buffer.from(response.repeat(1000)));
+    stray.send(request(2));
+    await stray.answered(2);
+    t.equal(server.counters()[transport]!.strayResponses, 1000, `${transport}: what needs no answer is read past`);
+  }
   const udp = await Peer.to(t, server, 'udp');
   udp.send('\r\n\r\n');
   udp.send(Buffer.alloc(4));
@@ -605,6 +616,36 @@ await t.test(
     t.equal(identity.current().cert, FIRST.cert, 'one that has ended does not take the place of one that has not');
   },
 );
+
+await t.test('the MQTT listener takes a renewed certificate too', { skip: withoutOpenssl }, async (t) => {
+  let renew: (pair: TestCertificate) => void = () => undefined;
+  const onChange = (listener: (pair: TestCertificate) => void) => {
+    renew = listener;
+    return () => (renew = () => undefined);
+  };
+  const options = {
+    bind: '127.0.0.1',
+    port: 0,
+    setting: 'MQTTS_PORT',
+    connected: (socket: Socket) => void socket.resume().on('end', () => socket.end()),
+    handshakeFailed: () => undefined,
+  } as const;
+  const server = await listenMqtt({ ...options, tls: { ...FIRST, onChange } });
+  const nameNow = async () => {
+    const { port } = server.address() as { port: number };
+    const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const { CN } = socket.getPeerCertificate().subject;
+    socket.destroy();
+    return CN;
+  };
+  t.equal(await nameNow(), 'first.example');
+  renew(testCertificate('second.example'));
+  t.equal(await nameNow(), 'second.example');
+  server.close();
+  await once(server, 'close');
+  renew(FIRST);
+});
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The framer under nasty input, and the rate limits.
