@@ -82,6 +82,7 @@ export const AIMS: readonly Aim[] = [
   { what: 'durable alarms a second, SCAIP, at saturation', figure: 'scaip-saturated', measure: 'perSecond', wanted: 3000 },
   { what: 'device → PUBACK p99 at 500/s, ms', figure: 'mqtt-500', measure: 'p99', wanted: 25 },
   { what: 'device → SCAIP 200 p99 at 500/s, ms', figure: 'scaip-500', measure: 'p99', wanted: 25 },
+  { what: 'heartbeats a second', figure: 'life-signs-flood', measure: 'perSecond', wanted: 20_000 },
   { what: 'device → every one of 200 consoles p99 at 100/s, ms', figure: 'consoles-200', measure: 'p99', wanted: 100 },
 ];
 

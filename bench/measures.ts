@@ -8,6 +8,7 @@ import { runJob } from './job.ts';
 import { cpuOf, memoryOf, residentOf } from './machine.ts';
 import type { ConsolesJob } from './jobs/consoles.ts';
 import type { LoadJob, LoadOutcome } from './jobs/load.ts';
+import { signsOfLife } from './life-signs.ts';
 import { referencePoints, throughTheKeeper } from './references.ts';
 import { type Asked, type Load, devicesOf, messagesOf } from './plan.ts';
 import { countAlarms, emptyAlarms, fillRegister } from './register.ts';
@@ -70,6 +71,11 @@ export async function measure(asked: Asked, folder: string, say: (line: string) 
       add(figureOf(result, 'puback', { id: 'mqtt-few', what, offered: load.ratePerSecond }));
     }
     if (parts.includes('consoles')) for (const count of plan.consoles.counts) add(await shownTo(centre, count, plan.consoles.load));
+    if (parts.includes('life-signs')) {
+      const life = await signsOfLife(plan, centre.databaseUrl);
+      add(...life.figures);
+      facts.push(...life.facts);
+    }
     if (parts.includes('start')) {
       const { result } = await offer(centre, 'mqtt', plan.saturation.mqtt, messagesOf(plan.saturation.mqtt));
       await centre.stop();

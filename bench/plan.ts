@@ -21,6 +21,12 @@ export interface Plan {
   readonly few: Load & { readonly devices: number };
   readonly consoles: { readonly counts: readonly number[]; readonly load: Load };
   readonly reference: { readonly forMs: Milliseconds; readonly clients: readonly number[] };
+  /** Units that speak once a minute, for so long each; and a flood of heartbeats. */
+  readonly lifeSigns: {
+    readonly units: readonly number[];
+    readonly forMs: Milliseconds;
+    readonly flood: { readonly units: number; readonly ratePerSecond: number; readonly forMs: Milliseconds };
+  };
   readonly keeper: { readonly signals: number; readonly inFlight: readonly number[] };
 }
 
@@ -40,6 +46,7 @@ const FULL: Plan = {
   few: { ...load(200, 10_000, 2000), devices: 5 },
   consoles: { counts: [1, 200], load: load(100, 15_000, 3000) },
   reference: { forMs: 3000, clients: [1, 16, 64] },
+  lifeSigns: { units: [1000, 10_000, 100_000], forMs: 25_000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 15_000 } },
   keeper: { signals: 20_000, inFlight: [1, 64, 512] },
 };
 
@@ -51,10 +58,11 @@ const QUICK: Plan = {
   few: { ...load(200, 2500, 500), devices: 5 },
   consoles: { counts: [200], load: load(100, 4000, 1000) },
   reference: { forMs: 700, clients: [1, 16, 64] },
+  lifeSigns: { units: [1000, 10_000, 100_000], forMs: 3000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 3000 } },
   keeper: { signals: 5000, inFlight: [64, 512] },
 };
 
-export const PARTS = ['reference', 'keeper', 'mqtt', 'few', 'scaip', 'consoles', 'start'] as const;
+export const PARTS = ['reference', 'keeper', 'mqtt', 'few', 'scaip', 'consoles', 'life-signs', 'start'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Asked {

@@ -30,7 +30,7 @@ export async function referencePoints(plan: Plan, databaseUrl: string): Promise<
 }
 
 /** Where a load of its own would disturb nothing of the centre's: another database of the same server. */
-async function databaseBeside(url: string, name: string): Promise<string> {
+export async function databaseBeside(url: string, name: string): Promise<string> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [name]);

@@ -9,7 +9,7 @@ export interface Report {
   readonly figures: readonly Figure[];
   readonly aims: readonly Judged[];
   /** Of start time and memory: a name and a value with its unit. */
-  readonly facts: readonly { readonly what: string; readonly value: number; readonly unit: 'ms' | 'MB' | 'ms CPU' }[];
+  readonly facts: readonly { readonly what: string; readonly value: number; readonly unit: 'ms' | 'MB' | 'ms CPU' | '%' }[];
 }
 
 /** Three digits that count; `–` for nothing. */
