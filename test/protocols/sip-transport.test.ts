@@ -627,24 +627,22 @@ await t.test('the MQTT listener takes a renewed certificate too', { skip: withou
     bind: '127.0.0.1',
     port: 0,
     setting: 'MQTTS_PORT',
-    connected: (socket: Socket) => void socket.resume().on('end', () => socket.end()),
+    connected: (socket: Socket) => void socket.destroy(),
     handshakeFailed: () => undefined,
   } as const;
   const server = await listenMqtt({ ...options, tls: { ...FIRST, onChange } });
+  t.teardown(() => server.close());
   const nameNow = async () => {
     const { port } = server.address() as { port: number };
     const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
     await once(socket, 'secureConnect');
     const { CN } = socket.getPeerCertificate().subject;
-    socket.destroy();
+    socket.on('error', () => undefined).destroy();
     return CN;
   };
   t.equal(await nameNow(), 'first.example');
   renew(testCertificate('second.example'));
   t.equal(await nameNow(), 'second.example');
-  server.close();
-  await once(server, 'close');
-  renew(FIRST);
 });
 
 // ---------------------------------------------------------------------------------------------------------------------
