@@ -116,8 +116,10 @@ const PAIRS = [
 ] as const;
 
 function pairFaults(settings: Settings): string[] {
+  const nameless = settings.MQTT_BRIDGE_PASSWORD !== undefined && settings.MQTT_BRIDGE_USERNAME === undefined;
+  const faults = nameless ? ['MQTT_BRIDGE_USERNAME must be given too: MQTT knows no password without a user name.'] : [];
   return PAIRS.flatMap(([cert, key]) => {
     if ((settings[cert] === undefined) === (settings[key] === undefined)) return [];
     return [`${settings[cert] === undefined ? cert : key} must be given too: ${cert} and ${key} belong together.`];
-  });
+  }).concat(faults);
 }

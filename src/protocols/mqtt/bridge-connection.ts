@@ -1,4 +1,5 @@
 /** One connection of the bridge to the external broker, from CONNECT to its end; the client library is used nowhere else. */
+import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Clock } from '../../base/clock.ts';
 import { systemCode } from '../../base/errors.ts';
@@ -8,13 +9,20 @@ import { withinTime } from './connections.ts';
 
 /** The library's own packet is a subset of what is needed here. */
 interface Handlers {
-  /** False: it could not be kept, and the connection ends without its acknowledgement. */
+  /**
+   * Called for the next before the last has answered, in their order. False: it could not be kept; the connection ends, and
+   * neither it nor what came behind it is acknowledged.
+   */
   readonly deliver: (message: Delivered) => Promise<boolean>;
   readonly connected: (connack: { readonly sessionPresent: boolean }) => void;
   /** Once, with a short stable word or code that says why. */
   readonly ended: (why: string) => void;
 }
 
+/** Else a broker sends all that has waited at once, and the answers to SUBSCRIBE and PINGREQ stand behind it. */
+const MOST_UNACKNOWLEDGED = 20;
+/** MQTT 3.1.1, 3.4; in MQTT 5 the shortest form, for success. */
+const PUBACK = 0x40;
 /** Receipts that the broker has not acknowledged; beyond them they go without guarantee. */
 const MOST_RECEIPTS_UNDER_WAY = 1000;
 /** MQTT 5, 3.2.2.2 and 3.1.2.2: the broker does not speak the version; 1 is its word in MQTT 3.1.1. */
@@ -31,6 +39,11 @@ export class BridgeConnection {
   #over = false;
   #why = '';
   #receiptsUnderWay = 0;
+  /** Packet numbers of what is to be acknowledged. */
+  readonly #owed = new WeakMap<object, number>();
+  #inFlight = 0;
+  #inHand: Promise<void> = Promise.resolve();
+  #goOn: (() => void) | null = null;
   /** The broker does not speak the version that was tried. */
   versionRefused = false;
 
@@ -55,7 +68,7 @@ export class BridgeConnection {
       clientId,
       protocolVersion: version,
       clean: false,
-      ...(version === 5 ? { properties: { sessionExpiryInterval: limits.sessionExpiry } } : {}),
+      ...(version === 5 ? { properties: { sessionExpiryInterval: limits.sessionExpiry, receiveMaximum: MOST_UNACKNOWLEDGED } } : {}),
       keepalive: limits.keepalive,
       connectTimeout: limits.connectWithin,
       reconnectPeriod: 0,
@@ -65,27 +78,51 @@ export class BridgeConnection {
     };
     const client = mqtt.connect(options);
     this.#client = client;
-    // The library acknowledges when this calls back, and reads nothing more before: messages are kept one at a time, in order.
-    client.handleMessage = (packet, done) => void this.#deliver(packet, done);
+    // The library takes one message at a time and acknowledges it itself, so that each would wait for a commit of its own. It
+    // is told that nothing is to be acknowledged (QoS 0); that is done here, in order, when a message is kept.
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd !== 'publish' || packet.qos !== 1 || packet.messageId === undefined) return;
+      this.#owed.set(packet, packet.messageId);
+      packet.qos = 0;
+    });
+    client.handleMessage = (packet, done) => this.#deliver(packet, done);
     client.on('connect', (connack: IConnackPacket) => handlers.connected({ sessionPresent: connack.sessionPresent }));
     client.on('error', (error) => this.#note(error));
     client.on('disconnect', ({ reasonCode }) => (this.#why ||= `DISCONNECT ${reasonCode ?? 0}`));
     client.on('close', () => this.#end());
     client.connect();
+    // Acknowledgements are small, and must not wait for each other.
+    (client.stream as Partial<Socket>).setNoDelay?.(true);
+  }
+
+  /** Settles when all that came so far has been dealt with. */
+  get inHand(): Promise<void> {
+    return this.#inHand;
   }
 
   get over(): boolean {
     return this.#over;
   }
 
-  async #deliver(packet: IPublishPacket, done: () => void): Promise<void> {
-    const { topic, qos, dup, retain } = packet;
+  #deliver(packet: IPublishPacket, done: () => void): void {
+    const { topic, dup, retain } = packet;
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
-    const kept = await this.#handlers.deliver({ topic, payload, qos, dup, retain });
+    const number = this.#owed.get(packet);
+    const kept = this.#handlers.deliver({ topic, payload, qos: number === undefined ? 0 : 1, dup, retain });
+    this.#inHand = this.#inHand.then(async () => this.#settle(await kept, number));
+    if (++this.#inFlight < MOST_UNACKNOWLEDGED) done();
+    else this.#goOn = done;
+  }
+
+  #settle(kept: boolean, number: number | undefined): void {
     // What is acknowledged late, on another connection, may stand for another message there.
     if (this.#over) return;
-    if (kept) done();
-    else this.destroy('not-kept');
+    if (!kept) return this.destroy('not-kept');
+    if (number !== undefined) this.#client.stream.write(Buffer.from([PUBACK, 2, number >> 8, number & 0xff]));
+    this.#inFlight--;
+    const goOn = this.#goOn;
+    this.#goOn = null;
+    goOn?.();
   }
 
   /** @returns for each filter: `granted` with its guarantee, `without-guarantee`, or `refused`; null when the connection ended */

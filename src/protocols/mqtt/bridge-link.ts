@@ -39,7 +39,6 @@ export class BridgeLink {
   #version: 4 | 5 = 5;
   #stopped = false;
   #wake: () => void = () => undefined;
-  #inHand: Promise<unknown> = Promise.resolve();
   #writing: Promise<void> = Promise.resolve();
   /** Something came over the session before it was subscribed anew. */
   #proven: (whole: boolean) => void = () => undefined;
@@ -80,9 +79,10 @@ export class BridgeLink {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    const inHand = this.#connection?.inHand ?? Promise.resolve();
     this.#remembering.cancel();
     this.#wake();
-    await withinTime(this.#parts.options.clock, this.#inHand, this.#parts.limits.stopWithin);
+    await withinTime(this.#parts.options.clock, inHand, this.#parts.limits.stopWithin);
     await this.#remember();
     // The acknowledgement of what was in hand goes out first.
     await nextTurn();
@@ -244,9 +244,7 @@ export class BridgeLink {
     if (typeof read === 'string') return true;
     if (this.#parts.leaves(read)) return true;
     count('received');
-    const keeping = this.#keep(connection, read);
-    this.#inHand = keeping;
-    return keeping;
+    return this.#keep(connection, read);
   }
 
   async #keep(connection: BridgeConnection, message: MqttMessage): Promise<boolean> {
