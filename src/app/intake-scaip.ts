@@ -15,16 +15,13 @@ import { createHeldStore } from '../store/held.ts';
 import { createFirstNeeds, createReplyMarkStore } from '../store/reply-marks.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
 
-/** Messages a minute from one address: a unit that sends more is still heard, and one whose name is forged is, too. */
-const PER_UNIT = 6000;
-
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid, store-away */
 export async function startSipIntake(context: IntakeContext): Promise<ScaipServer> {
   const { settings, tls, voice, models, register, refusals, accept, keeper, postgres, ownMunicipality, clock, random, log } = context;
   const isFirstNeed = createFirstNeeds(postgres);
   const marks = createReplyMarks({ store: createReplyMarkStore(postgres), clock, log });
   const holding = createHolding({ store: createHeldStore(postgres), keeper, clock, log });
-  const limits = new RateLimits({ clock, limits: { perUnit: PER_UNIT } });
+  const limits = new RateLimits({ clock });
   let server: ScaipServer | null = null;
   const udpFlowTo = (to: { address: string; port: number }) => server?.flowTo(to) ?? null;
   const registrar = new Registrar({ clock, log, store: createBindingStore(postgres), udpFlowTo });

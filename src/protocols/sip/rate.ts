@@ -13,8 +13,11 @@ export interface RateLimitsPerMinute {
   readonly perAddress: number | null;
 }
 
-/** Far above what units send (one alarm, some repeats, a heartbeat a minute), far below what the centre can take. */
-export const RATE_LIMITS: RateLimitsPerMinute = { strangersInAll: 6000, perStranger: 60, perUnit: 300, perAddress: null };
+/**
+ * Far above what units send (one alarm, some repeats, a heartbeat a minute). Strangers together get less than may be in hand at
+ * once (core), so that there is always room for units of the register.
+ */
+export const RATE_LIMITS: RateLimitsPerMinute = { strangersInAll: 6000, perStranger: 1200, perUnit: 6000, perAddress: null };
 
 export interface Sender {
   /** A unit's id, or whatever a stranger calls itself. */
