@@ -3,9 +3,8 @@ import { toIso, type Clock } from '../src/base/clock.ts';
 import { hostAndPort } from './addresses.ts';
 import { MqttWire } from './load/mqtt-wire.ts';
 import { openLoop, type LoadPlan, type LoadResult, type Progress } from './load/open-loop.ts';
-import { SeededRandom } from './random.ts';
-import { SipSender } from './scaip/sip-sender.ts';
-import { flavourOf, writeReport } from './scaip/vendors.ts';
+import { type ScaipTransport, ScaipWire } from './load/scaip-wire.ts';
+import { type ScaipReport, flavourOf, writeReport } from './scaip/vendors.ts';
 
 export type { LoadPlan, LoadResult } from './load/open-loop.ts';
 
@@ -19,9 +18,14 @@ export interface MqttLoadDevice {
 export interface MqttLoadOptions extends LoadPlan {
   /** `host:port`. */
   readonly address: string;
+  readonly secure?: boolean;
   readonly devices: number;
   readonly device: (n: number) => MqttLoadDevice;
-  /** Fields of the i-th alarm beside `id` and `at`. Default: a call button. */
+  /** The last level of the topic. Default: `alarm`. */
+  readonly kind?: string;
+  /** With 0 only the last message of each device goes with QoS 1: its PUBACK tells that those before were taken too. */
+  readonly qos?: 0 | 1;
+  /** Fields of the i-th message beside `id` and `at`. Default: a call button. */
   readonly fields?: (i: number) => object;
   /** Marks the ids of this run: two runs with one mark are duplicates of one another. */
   readonly run: string;
@@ -30,77 +34,94 @@ export interface MqttLoadOptions extends LoadPlan {
 
 const CONNECTING_AT_ONCE = 50;
 
-/** Stage: `puback`. @throws Error when a device cannot sign in */
+interface Sender {
+  readonly wire: MqttWire;
+  readonly topic: string;
+  /** Sent with QoS 0, and nothing behind it acknowledged yet. */
+  readonly loose: Progress[];
+}
+
+/** Stage: `puback`. With QoS 0 it is reached with the PUBACK of the device's last message. @throws Error when a device cannot sign in */
 export async function loadMqtt(options: MqttLoadOptions): Promise<LoadResult> {
-  const { address, devices, device, run, clock, fields = () => ({ type: 'call-button' }) } = options;
-  const { host, port } = hostAndPort(address);
-  const wires: { readonly wire: MqttWire; readonly topic: string }[] = [];
+  const { devices, run, clock, qos = 1, fields = () => ({ type: 'call-button' }) } = options;
+  const senders: Sender[] = [];
+  const all = Math.floor((options.ratePerSecond * options.forMs) / 1000);
   try {
-    for (let from = 0; from < devices; from += CONNECTING_AT_ONCE) {
-      const numbers = Array.from({ length: Math.min(CONNECTING_AT_ONCE, devices - from) }, (_, i) => from + i);
-      wires.push(
-        ...(await Promise.all(
-          numbers.map(async (n) => {
-            const { municipality, serial, username, password } = device(n);
-            const wire = await MqttWire.open(host, port, { clientId: serial, username, password }, clock);
-            return { wire, topic: `nj/v1/${municipality}/${serial}/alarm` };
-          }),
-        )),
-      );
-    }
+    await inBatches(devices, async (n) => void senders.push(await openSender(options, n)));
     return await openLoop(options, ['puback'], clock, (i, progress) => {
-      const sender = wires[i % wires.length];
+      const sender = senders[i % senders.length];
+      if (sender === undefined) return progress.failed();
       const payload = JSON.stringify({ id: `${run}-${i}`, at: toIso(clock.now()), ...fields(i) });
-      sender?.wire.publish(sender.topic, payload, (at) => (at === null ? progress.failed() : progress.reached('puback', at)));
+      if (qos === 0 && i + senders.length < all) {
+        sender.loose.push(progress);
+        return sender.wire.tell(sender.topic, payload);
+      }
+      const told = [...sender.loose.splice(0), progress];
+      sender.wire.publish(sender.topic, payload, (at) => {
+        for (const one of told)
+          if (at === null) one.failed();
+          else one.reached('puback', at);
+      });
     });
   } finally {
-    for (const { wire } of wires) wire.close();
+    for (const { wire } of senders) wire.close();
+  }
+}
+
+async function openSender({ address, secure = false, device, kind = 'alarm', clock }: MqttLoadOptions, n: number): Promise<Sender> {
+  const { municipality, serial, username, password } = device(n);
+  const { host, port } = hostAndPort(address);
+  const wire = await MqttWire.open(host, port, { clientId: serial, username, password }, clock, { secure });
+  return { wire, topic: `nj/v1/${municipality}/${serial}/${kind}`, loose: [] };
+}
+
+/** For 0 up to `count`, some at once: a listener's queue has an end. */
+async function inBatches(count: number, open: (n: number) => Promise<void>): Promise<void> {
+  for (let from = 0; from < count; from += CONNECTING_AT_ONCE) {
+    await Promise.all(Array.from({ length: Math.min(CONNECTING_AT_ONCE, count - from) }, (_, i) => open(from + i)));
   }
 }
 
 export interface ScaipLoadOptions extends LoadPlan {
   /** `host:port`. */
   readonly address: string;
-  readonly transport: 'udp' | 'tcp';
-  /** Each with a socket of its own. */
+  readonly transport: ScaipTransport;
   readonly units: number;
+  /** Sockets that the units share in turn. Default: each has its own. */
+  readonly sockets?: number;
   readonly controllerId: (n: number) => string;
+  /** Default: `manual-alarm`. */
+  readonly report?: ScaipReport;
   /** At most 8 letters and digits; marks the references of this run. */
   readonly run: string;
   readonly clock: Clock;
 }
 
-/** Stages: `ok` (the 200) and `mrs` (the centre's own MESSAGE with snu 0). UDP is retransmitted as RFC 3261 says. */
+const REPEAT_EVERY_MS = 100;
+
+/** Stages: `ok` (the 200) and `mrs` (the centre's own MESSAGE with snu 0). UDP is retransmitted as RFC 3261 says. @throws Error when nobody listens */
 export async function loadScaip(options: ScaipLoadOptions): Promise<LoadResult> {
-  const { address, transport, units, controllerId, run, clock } = options;
-  const place = { ...hostAndPort(address), transport };
+  const { address, transport, units, sockets = units, controllerId, report = 'manual-alarm', run, clock } = options;
+  const { host, port } = hostAndPort(address);
   const essence = flavourOf('essence');
-  const random = new SeededRandom(`load ${run}`);
-  const waiting = new Map<string, Progress>();
-  const senders = Array.from({ length: units }, (_, n) => {
-    const cid = controllerId(n);
-    const onMessage = (body: string): void => {
-      const ref = /<ref>([^<]*)<\/ref>\s*<snu>0<\/snu>/.exec(body)?.[1] ?? '';
-      waiting.get(ref)?.reached('mrs', clock.monotonic());
-      waiting.delete(ref);
-    };
-    const habits = { ...essence.habits(cid), fromTag: 'fresh' } as const;
-    return { cid, sip: new SipSender({ habits, toUser: 'alarm', clock, random: random.fork(cid), onMessage }) };
+  const wires: ScaipWire[] = [];
+  const repeating = clock.every(REPEAT_EVERY_MS, () => {
+    for (const wire of wires) wire.repeat();
   });
-  const sendOne = async (i: number, progress: Progress): Promise<void> => {
-    const sender = senders[i % senders.length];
-    const ref = `${run}${i.toString(36)}`;
-    waiting.set(ref, progress);
-    const body = writeReport(essence, 'manual-alarm', ref, sender?.cid ?? '', null);
-    const outcome = await sender?.sip.message(place, body);
-    if (outcome?.kind === 'answered' && outcome.status < 300) return progress.reached('ok', clock.monotonic());
-    waiting.delete(ref);
-    progress.failed();
-  };
   try {
-    // A sender tells how it ended and never rejects.
-    return await openLoop(options, ['ok', 'mrs'], clock, (i, progress) => void sendOne(i, progress));
+    await inBatches(Math.min(sockets, units), async () => void wires.push(await ScaipWire.open(transport, host, port, clock)));
+    return await openLoop(options, ['ok', 'mrs'], clock, (i, progress) => {
+      const unit = i % units;
+      const ref = `${run}${i.toString(36)}`;
+      const cid = controllerId(unit);
+      wires[unit % wires.length]?.message(cid, ref, writeReport(essence, report, ref, cid, null), {
+        ok: (at) => progress.reached('ok', at),
+        mrs: (at) => progress.reached('mrs', at),
+        failed: () => progress.failed(),
+      });
+    });
   } finally {
-    await Promise.all(senders.map(({ sip }) => sip.close()));
+    repeating.cancel();
+    for (const wire of wires) wire.close();
   }
 }

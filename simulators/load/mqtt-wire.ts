@@ -1,5 +1,6 @@
 /** The few MQTT 3.1.1 packets that a load generator needs, straight on a socket: the generator must cost less than what it measures. */
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Clock, Milliseconds } from '../../src/base/clock.ts';
 
 export interface MqttLogin {
@@ -28,8 +29,17 @@ function packet(first: number, ...parts: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(head), ...parts]);
 }
 
-/** One connection that publishes with QoS 1 and knows when each PUBACK came. */
+export interface MqttWireOptions {
+  /** Under TLS; the certificate is not looked at, and no session is resumed: each connection is a whole handshake. */
+  readonly secure?: boolean;
+  /** Gives up after so long. Default: never. */
+  readonly within?: Milliseconds;
+}
+
+/** One connection that publishes and knows when each PUBACK came. */
 export class MqttWire {
+  /** Of TCP: under TLS it carries `#socket`. */
+  readonly #raw: Socket;
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #waiting = new Map<number, (at: Milliseconds | null) => void>();
@@ -37,12 +47,14 @@ export class MqttWire {
   #packetId = 0;
   #connack: (code: number | null) => void = () => {};
 
-  private constructor(socket: Socket, clock: Clock) {
-    this.#socket = socket;
+  private constructor(raw: Socket, secure: boolean, clock: Clock) {
+    this.#raw = raw;
+    this.#socket = secure ? connectTls({ socket: raw, rejectUnauthorized: false }) : raw;
     this.#clock = clock;
-    socket.on('data', (chunk) => this.#read(chunk));
-    socket.on('error', () => {});
-    socket.on('close', () => {
+    raw.on('error', () => {});
+    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.#socket.on('error', () => {});
+    this.#socket.on('close', () => {
       this.#connack(null);
       for (const settle of this.#waiting.values()) settle(null);
       this.#waiting.clear();
@@ -50,14 +62,17 @@ export class MqttWire {
   }
 
   /** Connects and signs in. @throws Error when the broker is away or refuses */
-  static async open(host: string, port: number, login: MqttLogin, clock: Clock): Promise<MqttWire> {
-    const wire = new MqttWire(connect({ host, port, noDelay: true }), clock);
+  static async open(host: string, port: number, login: MqttLogin, clock: Clock, options: MqttWireOptions = {}): Promise<MqttWire> {
+    const { secure = false, within = null } = options;
+    const wire = new MqttWire(connect({ host, port, noDelay: true }), secure, clock);
+    const patience = within === null ? null : clock.after(within, () => wire.close());
     const code = await new Promise<number | null>((resolve) => {
       wire.#connack = resolve;
       // User name, password, clean session; no keep-alive.
       const flags = Buffer.from([0x04, 0xc2, 0, 0]);
       wire.#socket.write(packet(0x10, text('MQTT'), flags, text(login.clientId), text(login.username), text(login.password)));
     });
+    patience?.cancel();
     if (code === 0) return wire;
     wire.close();
     throw new Error(code === null ? `The broker at ${host}:${port} is away.` : `The broker refused ${login.username} (code ${code}).`);
@@ -74,7 +89,19 @@ export class MqttWire {
     this.#socket.write(packet(0x32, text(topic), id, Buffer.from(payload)));
   }
 
+  /** QoS 0: nobody will tell what became of it. */
+  tell(topic: string, payload: string): void {
+    if (!this.#socket.destroyed) this.#socket.write(packet(0x30, text(topic), Buffer.from(payload)));
+  }
+
   close(): void {
+    this.#socket.destroy();
+    this.#raw.destroy();
+  }
+
+  /** Ends it with a RST: no DISCONNECT, no FIN, and nothing that waits for one. */
+  cut(): void {
+    this.#raw.resetAndDestroy();
     this.#socket.destroy();
   }
 

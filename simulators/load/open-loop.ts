@@ -31,6 +31,8 @@ export interface LoadResult {
   readonly scheduled: number;
   /** By stage: how many of them got there. */
   readonly reached: Readonly<Record<string, number>>;
+  /** The same with those of the warm-up: what the other side must have. */
+  readonly reachedInAll: Readonly<Record<string, number>>;
   /** Those that did not reach the last stage. */
   readonly lost: number;
   /** From the first measured schedule to the last stamp. */
@@ -74,6 +76,7 @@ export async function openLoop(
   const first = Math.min(all, Math.ceil((ratePerSecond * warmUpMs) / 1000));
   const gap = 1000 / ratePerSecond;
   const samples = new Map(stages.map((stage) => [stage, [] as number[]]));
+  const inAll = new Map(stages.map((stage) => [stage, 0]));
   const last = stages.at(-1) ?? '';
   const began = clock.monotonic();
   let next = 0;
@@ -97,6 +100,7 @@ export async function openLoop(
     return {
       reached: (stage, at) => {
         if (!open || !left.delete(stage)) return;
+        inAll.set(stage, (inAll.get(stage) ?? 0) + 1);
         if (i >= first) {
           lastStamp = Math.max(lastStamp, at);
           samples.get(stage)?.push(at - (began + i * gap));
@@ -126,6 +130,7 @@ export async function openLoop(
   return {
     scheduled: all - first,
     reached: Object.fromEntries([...samples].map(([stage, kept]) => [stage, kept.length])),
+    reachedInAll: Object.fromEntries(inAll),
     lost: all - first - arrived,
     spanMs,
     perSecond: spanMs > 0 ? (arrived * 1000) / spanMs : 0,

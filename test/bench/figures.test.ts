@@ -12,6 +12,7 @@ const hundred = latenciesOf(Float64Array.from({ length: 100 }, (_, i) => 100 - i
 const result: LoadResult = {
   scheduled: 110,
   reached: { puback: 100 },
+  reachedInAll: { puback: 120 },
   lost: 10,
   spanMs: 2000,
   perSecond: 50,

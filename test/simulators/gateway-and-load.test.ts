@@ -1,12 +1,14 @@
 /** The SMS gateway in each of its moods, and the load generator against centres that are quick, slow and away. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import t from 'tap';
+import { type AddressInfo, type Server, connect } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import t, { type Test } from 'tap';
 import { MovableClock, RunningClock } from '../../src/base/clock.ts';
 import { latenciesOf, openLoop } from '../../simulators/load/open-loop.ts';
 import { MqttWire } from '../../simulators/load/mqtt-wire.ts';
 import { loadMqtt, loadScaip } from '../../simulators/load.ts';
 import { startSmsGateway, type SmsGateway } from '../../simulators/sms-gateway.ts';
+import { testCertificate, withoutOpenssl } from '../support/certificates.ts';
 import { accept, answer, mrs, quiet, startBroker, startReceiver, until } from './counterparts.ts';
 
 const MESSAGE = { to: '+4790000001', from: 'Respons', text: 'Trygghetsalarm, sone sentrum.', reference: 'ask-1' };
@@ -213,7 +215,8 @@ await t.test('load over MQTT: every message is published once, by all devices in
   t.match(result, { scheduled: 200, reached: { puback: 200 }, lost: 0 });
   t.equal(new Set(broker.json('/alarm').map(({ id }) => id)).size, 200);
   t.equal(new Set(broker.got.map(({ topic }) => topic)).size, 7);
-  t.match(broker.json('/alarm')[1], { id: 'a-1', at: String, type: 'mains-lost' });
+  const one = broker.json('/alarm').find(({ id }) => id === 'a-1');
+  t.match(one, { id: 'a-1', at: String, type: 'mains-lost' });
   broker.puback = 'never';
   t.match(await loadMqtt({ ...plan, forMs: 50, drainMs: 50 }), { scheduled: 25, lost: 25 });
   broker.puback = 'close';
@@ -224,6 +227,80 @@ await t.test('load over MQTT: every message is published once, by all devices in
   await t.rejects(MqttWire.open('127.0.0.1', 1, { clientId: 'a', username: 'a', password: 'p' }, clock), {
     message: 'The broker at 127.0.0.1:1 is away.',
   });
+});
+
+await t.test('load over MQTT without guarantee: the last message of each device tells that all before it were taken', async (t) => {
+  const broker = await startBroker();
+  broker.receipts = false;
+  t.teardown(() => broker.stop());
+  const plan = { address: broker.address, devices: 4, device, run: 'q', clock: new RunningClock(), ratePerSecond: 500, forMs: 100 };
+  const loose = { ...plan, kind: 'heartbeat', qos: 0 } as const;
+  t.match(await loadMqtt(loose), { scheduled: 50, reached: { puback: 50 }, reachedInAll: { puback: 50 } });
+  for (let n = 0; n < 4; n++) {
+    const own = broker.on(`NJ-${n}/heartbeat`).map(({ qos }) => qos);
+    t.same(own, [...Array.from({ length: n < 2 ? 12 : 11 }, () => 0), 1], `device ${n}`);
+  }
+  t.match(await loadMqtt({ ...loose, warmUpMs: 40 }), { scheduled: 30, reached: { puback: 30 }, reachedInAll: { puback: 50 } });
+  broker.puback = 'close';
+  t.match(await loadMqtt({ ...loose, drainMs: 5000 }), { reached: { puback: 0 }, lost: 50 }, 'nobody knows what became of them');
+});
+
+/** What a receiver under TLS is behind; gives its port. */
+async function behindTls(t: Test, port: number): Promise<number> {
+  const server: Server = createTlsServer(testCertificate('load'), (near) => {
+    const far = connect({ host: '127.0.0.1', port });
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+      one.pipe(other);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => new Promise((resolve) => server.close(resolve)));
+  return (server.address() as AddressInfo).port;
+}
+
+await t.test('load under TLS: MQTT devices, and units that share their connections', { skip: withoutOpenssl }, async (t) => {
+  const clock = new RunningClock();
+  const broker = await startBroker();
+  broker.receipts = false;
+  t.teardown(() => broker.stop());
+  const secure = `127.0.0.1:${await behindTls(t, broker.port)}`;
+  const plan = { run: 's', clock, ratePerSecond: 250, forMs: 80 };
+  t.match(await loadMqtt({ ...plan, address: secure, secure: true, devices: 3, device }), { reached: { puback: 20 }, lost: 0 });
+  const receiver = await startReceiver('tcp');
+  t.teardown(() => receiver.stop());
+  receiver.behave(accept);
+  const address = `127.0.0.1:${await behindTls(t, receiver.port)}`;
+  const units = { units: 5, sockets: 2, controllerId: (n: number) => String(100 + n) };
+  t.match(await loadScaip({ ...plan, ...units, address, transport: 'tls', report: 'heartbeat' }), { reached: { ok: 20, mrs: 20 } });
+  const requests = receiver.requests();
+  t.equal(new Set(requests.map((text) => /<cid>\d+<\/cid>/.exec(text)?.[0])).size, 5);
+  t.ok(requests.every((text) => text.includes('Via: SIP/2.0/TLS') && text.includes('<mty>PI</mty>')));
+  t.equal(new Set(receiver.got.map(({ port }) => port)).size, 2, 'over two connections');
+  receiver.behave(() => receiver.hangUp());
+  t.match(await loadScaip({ ...plan, ...units, address, transport: 'tls' }), { reached: { ok: 0 }, lost: 20 }, 'at once');
+  const none = { ...plan, ...units, address: '127.0.0.1:1', transport: 'tls' } as const;
+  await t.rejects(loadScaip(none), { message: 'The receiver at 127.0.0.1:1 (tls) is away.' });
+});
+
+await t.test('load over SCAIP on UDP: what is not answered is sent again, what is answered once is not', async (t) => {
+  const receiver = await startReceiver('udp');
+  t.teardown(() => receiver.stop());
+  const seen = new Set<string>();
+  receiver.behave((from) => {
+    // Deaf on the first time.
+    if (!seen.has(from.text)) seen.add(from.text);
+    else accept(from);
+  });
+  const options = { address: `127.0.0.1:${receiver.port}`, transport: 'udp', units: 2, controllerId: String, run: 'r' } as const;
+  const { reached, latencies } = await loadScaip({ ...options, clock: new RunningClock(), ratePerSecond: 100, forMs: 50 });
+  t.match(reached, { ok: 5, mrs: 5 });
+  t.ok((latencies['ok']?.min ?? 0) >= 490, 'after T1');
+  t.equal(receiver.requests().length, 10);
 });
 
 for (const transport of ['udp', 'tcp'] as const) {
