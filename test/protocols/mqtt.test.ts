@@ -1,18 +1,25 @@
 /** The MQTT broker over real sockets: what is acknowledged and in which order, what is refused, and how payloads are read. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import mqtt from 'mqtt';
+import mqtt, { type MqttClient } from 'mqtt';
 import t from 'tap';
 import { RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { createLog } from '../../src/base/log.ts';
 import { startMqttBroker } from '../../src/protocols/mqtt/broker.ts';
-import { MQTT_LIMITS, type MqttBroker, type MqttBrokerOptions, type MqttRefusal } from '../../src/protocols/mqtt/broker-options.ts';
+import {
+  MQTT_LIMITS,
+  type MqttBroker,
+  type MqttBrokerOptions,
+  type MqttClaim,
+  type MqttRefusal,
+} from '../../src/protocols/mqtt/broker-options.ts';
 import type { MqttMessage } from '../../src/protocols/mqtt/message.ts';
 import { decodePayload, encodeReceipt } from '../../src/protocols/mqtt/payload.ts';
 import { mayRead, placeOf } from '../../src/protocols/mqtt/topic.ts';
@@ -653,6 +660,87 @@ await t.test('the same over TLS', { skip: hasProgram('openssl') ? false : 'opens
   const taken = await brokerFor(t, { tls: { ...tls, port: broker.tlsPort! } }).catch((error: unknown) => error);
   t.match(taken, { code: 'port-in-use', message: /MQTTS_PORT/ });
 });
+
+await t.test(
+  'client certificates: shown, not required; a name counts only when the CA gave it',
+  { skip: hasProgram('openssl') ? false : 'openssl is not installed' },
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'mqtt-certificates-'));
+    t.teardown(() => rmSync(directory, { recursive: true }));
+    const file = (name: string): string => join(directory, name);
+    const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
+    const request = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    const selfSigned = (name: string, cn: string): void =>
+      openssl(...request, '-x509', '-days', '2', '-subj', `/CN=${cn}`, '-keyout', file(`${name}.key`), '-out', file(`${name}.pem`));
+    const issued = (name: string, cn: string): void => {
+      openssl(...request, '-subj', `/CN=${cn}`, '-keyout', file(`${name}.key`), '-out', file(`${name}.csr`));
+      const by = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2'];
+      openssl('x509', '-req', '-in', file(`${name}.csr`), ...by, '-out', file(`${name}.pem`));
+    };
+    selfSigned('server', 'localhost');
+    selfSigned('renewed', 'localhost');
+    selfSigned('ca', 'The devices');
+    selfSigned('liar', A.serial);
+    issued('a', A.serial);
+    issued('b', B.serial);
+    const pair = (name: string) => ({ key: readFileSync(file(`${name}.key`)), cert: readFileSync(file(`${name}.pem`)) });
+    const fingerprint = (name: string): string => new X509Certificate(pair(name).cert).fingerprint256.replaceAll(':', '').toLowerCase();
+
+    const claims: MqttClaim[] = [];
+    let renew: (to: { key: Buffer; cert: Buffer }) => void = () => undefined;
+    const tls = {
+      port: 0,
+      ...pair('server'),
+      onChange: (renewed: typeof renew) => {
+        renew = renewed;
+        return () => undefined;
+      },
+    };
+    const authenticate: MqttBrokerOptions['authenticate'] = async (claim) => {
+      claims.push(claim);
+      const name = claim.serial === '' ? claim.certificate?.commonName : claim.serial;
+      return [A, B].find(({ serial }) => serial === name) ?? { refused: 'wrong-certificate' };
+    };
+    const { broker, messages, refusals } = await brokerFor(t, { tls: { ...tls, clientCa: pair('ca').cert.toString() }, authenticate });
+    const connectTo = (to: MqttBroker, show: object): Promise<MqttClient> =>
+      mqtt.connectAsync(`mqtts://127.0.0.1:${to.tlsPort}`, {
+        clientId: 'the same',
+        rejectUnauthorized: false,
+        reconnectPeriod: 0,
+        ...show,
+      });
+    const claimed = (): object | null => {
+      const { certificate, ...claim } = claims.at(-1)!;
+      const sha256 = certificate === null ? null : Buffer.from(certificate.sha256).toString('hex');
+      return { serial: claim.serial, sha256, commonName: certificate?.commonName ?? null };
+    };
+
+    const a = await connectTo(broker, pair('a'));
+    t.same(claimed(), { serial: '', sha256: fingerprint('a'), commonName: A.serial });
+    await a.publishAsync(own('alarm'), '{"id":"1","type":"fall"}', { qos: 1 });
+    t.match(messages, [{ device: A.serial, municipality: A.municipality }]);
+    const b = await connectTo(broker, pair('b'));
+    t.same(claimed(), { serial: '', sha256: fingerprint('b'), commonName: B.serial });
+    await a.publishAsync(own('alarm'), '{"id":"2","type":"fall"}', { qos: 1 });
+    t.ok(a.connected && b.connected, 'two without a user name and with one client id do not cut each other off');
+
+    renew(pair('renewed'));
+    await (await connectTo(broker, { ...pair('a'), clientId: 'another' })).endAsync();
+    t.same(claimed(), { serial: '', sha256: fingerprint('a'), commonName: A.serial }, 'the CA counts after a renewal too');
+    await t.rejects(connectTo(broker, pair('liar')), { code: 4 });
+    t.same(claimed(), { serial: '', sha256: fingerprint('liar'), commonName: null }, 'what a certificate says of itself is no name');
+    t.match(refusals, [{ code: 'wrong-certificate', source: '127.0.0.1', detail: `certificate ${fingerprint('liar')}` }]);
+    await (await connectTo(broker, { username: A.serial, password: 'x', clientId: 'third' })).endAsync();
+    t.same(claimed(), { serial: A.serial, sha256: null, commonName: null });
+    await t.rejects(connectTo(broker, {}), { code: 4 }, 'neither a name nor a certificate');
+    t.equal(claims.at(-1)?.serial, A.serial, 'that is not even asked');
+
+    const withoutCa = await brokerFor(t, { tls, authenticate });
+    await t.rejects(connectTo(withoutCa.broker, pair('a')), { code: 4 });
+    t.same(claimed(), { serial: '', sha256: fingerprint('a'), commonName: null }, 'without a CA there is only the fingerprint');
+    await Promise.all([a.endAsync(), b.endAsync()]);
+  },
+);
 
 await t.test(
   "Mosquitto's programs are served",
