@@ -59,6 +59,14 @@ function makeCertificate(t: Test): Certificate {
   return made;
 }
 
+/** Gives a SCAIP unit a secret, as a technician does; from then on it must authenticate. */
+export async function secretOf(centre: Centre, unit: string): Promise<string> {
+  const { code, stdout, stderr } = await admin(centre.dataDir, ['device', 'secret', unit]);
+  const secret = /[A-Za-z0-9_-]{22,}/.exec(stdout)?.[0];
+  if (code !== 0 || secret === undefined) throw new Error(`no secret for ${unit}: ${stdout}${stderr}`);
+  return secret;
+}
+
 /** The signals in an alarm's timeline: `opened m1`, `repeated m2`, `duplicate-received m1` … */
 type Sent = readonly string[];
 

@@ -1,7 +1,7 @@
 /** Starts Kamailio as the edge in front of a centre, with the configuration that is shipped in deploy/kamailio, as it is. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { ROOT, kill, temporary } from '../support/process.ts';
@@ -69,6 +69,8 @@ export async function startEdge(t: Test, centres: readonly [string, string?], ce
   };
 
   async function start(): Promise<void> {
+    // Its coming is the sign that Kamailio is there: not that of an earlier one.
+    rmSync(path.join(folder, 'control'), { force: true });
     const where = ['-f', path.join(folder, 'kamailio.cfg'), '-w', folder, '-Y', folder];
     // In the foreground, and small: 32 MB shared, 8 MB for each process.
     const child = spawn('kamailio', ['-DD', '-E', '-m', '32', '-M', '8', ...where], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });

@@ -110,6 +110,7 @@ export class RawCentre {
   /** What it answers a request with; null: nothing. */
   answer: (request: string) => string | null = okTo;
   #from: { address: string; port: number } | null = null;
+  #sent = 0;
 
   private constructor(socket: UdpSocket) {
     this.#socket = socket;
@@ -135,9 +136,9 @@ export class RawCentre {
     return `127.0.0.1:${this.#socket.address().port}`;
   }
 
-  /** A MESSAGE to a unit, by way of whoever sent last; resolves with the status of its answer. */
-  async sends(user: string, body: string): Promise<number> {
-    const callId = `centre-${this.heard.length}-${body.length}-${user}`;
+  /** A MESSAGE to a unit, by way of whoever sent last; resolves with the status of its answer. @throws Error when none comes */
+  async sends(user: string, body: string, withinMs = 10_000): Promise<number> {
+    const callId = `centre-${++this.#sent}-${user}`;
     const lines = [
       `MESSAGE sip:${user}@${this.#from?.address ?? ''}:${this.#from?.port ?? 0} SIP/2.0`,
       `Via: SIP/2.0/UDP ${this.address};branch=z9hG4bK${callId};rport`,
@@ -149,10 +150,14 @@ export class RawCentre {
       'Content-Type: application/scaip+xml',
       `Content-Length: ${Buffer.byteLength(body)}`,
     ];
-    this.#socket.send(`${lines.join('\r\n')}\r\n\r\n${body}`, this.#from?.port ?? 0, this.#from?.address ?? '');
-    const answer = await until(`an answer to ${callId}`, () =>
-      this.heard.find((text) => text.startsWith('SIP/2.0') && !text.startsWith('SIP/2.0 1') && text.includes(`Call-ID: ${callId}`)),
-    );
+    const send = (): void => this.#socket.send(`${lines.join('\r\n')}\r\n\r\n${body}`, this.#from?.port ?? 0, this.#from?.address ?? '');
+    send();
+    const again = setInterval(send, 500);
+    const answer = await until(
+      `an answer to ${callId}`,
+      () => this.heard.find((text) => text.startsWith('SIP/2.0') && !text.startsWith('SIP/2.0 1') && text.includes(`Call-ID: ${callId}`)),
+      withinMs,
+    ).finally(() => clearInterval(again));
     return Number(answer.slice(8, 11));
   }
 }
