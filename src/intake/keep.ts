@@ -69,7 +69,7 @@ export function createKeeper(options: {
   let queue: Waiting[] = [];
   const underWay = new Set<string>();
   let lanes = 0;
-  let beganAt: Milliseconds = -PACE_MS;
+  let beganAt: Milliseconds = Number.NEGATIVE_INFINITY;
   let paced: Timer | null = null;
   const admitOne: Admit = (signal, situation, newNumber) => admit(signal, situation, ladderFor, newNumber);
 
