@@ -101,6 +101,7 @@ async function reachable(postgres: Postgres): Promise<void> {
 
 /** Never earlier than the latest instant stored (design § 2, Time): a clock set back must not put new events before old ones. */
 async function continueTime(postgres: Postgres, clock: Clock): Promise<void> {
-  const [row] = await rowsOf<{ at: Date | null }>(postgres, 'select max(changed_at) as at from alarm');
+  const latest = 'select greatest((select max(changed_at) from alarm), (select max(until_at) from listening)) as at';
+  const [row] = await rowsOf<{ at: Date | null }>(postgres, latest);
   if (row?.at && clock instanceof RunningClock) clock.atLeast(row.at.getTime());
 }

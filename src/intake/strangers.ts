@@ -64,7 +64,7 @@ export function createStrangers(parts: { readonly keeper: Pick<Keeper, 'keep'>; 
           trigger: '',
           text: 'En enhet som ikke er registrert, melder seg med livstegn',
         },
-        marks: ['unknown-device'],
+        marks: ['unknown-device', 'supervision'],
       });
     },
   };

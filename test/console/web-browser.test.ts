@@ -294,6 +294,10 @@ await t.test('the console in a browser', { skip, timeout: 110_000 }, async (t) =
     await teknisk.page.getByLabel('Søk etter').fill('NJ-1103-0001');
     await until('one device is found', async () => (await teknisk.page.locator('tbody tr').count()) === 1);
     await clean(t, teknisk, 'devices on a phone');
+    t.equal(await teknisk.page.evaluate('document.documentElement.scrollWidth - innerWidth'), 0, 'nothing lies outside of the phone');
+    await teknisk.page.getByLabel('Søk etter').fill('');
+    await teknisk.page.getByLabel('Bare forsinkede og borte').click();
+    await teknisk.page.getByText('Ingen enheter er forsinket eller borte').waitFor();
   });
 
   await t.test('nobody was asked but the centre, and no page threw', async (t) => {

@@ -35,7 +35,7 @@ import {
 } from '../../src/console/web/view/ages.ts';
 import { LANES, boardOf, flagsOf, neighbour, newestWaiting, outOfSight, toneOf } from '../../src/console/web/view/board.ts';
 import { KEYS_OF, offersOf, readKey, withdrawable } from '../../src/console/web/view/commands.ts';
-import { batteryTone, devicesPath, silentTone } from '../../src/console/web/view/devices.ts';
+import { batteryTone, devicesPath, silentTone, triggerTone } from '../../src/console/web/view/devices.ts';
 import {
   accessInOrder,
   addressOfHome,
@@ -475,11 +475,21 @@ await t.test('facts of the register', async (t) => {
   t.equal(batteryTone(9), 'danger');
   t.equal(batteryTone(15), 'warning');
   t.equal(batteryTone(50), 'plain');
-  t.equal(silentTone({ lastSeenAt: null, online: null }, START), 'danger');
-  t.equal(silentTone({ lastSeenAt: '2026-11-22T19:59:00Z', online: false }, START), 'warning');
-  t.equal(silentTone({ lastSeenAt: '2026-11-22T19:59:00Z', online: null }, START), 'plain');
-  t.equal(devicesPath('', false, null), '/api/v1/devices');
-  t.equal(devicesPath('a&b', true, 'c'), '/api/v1/devices?search=a%26b&refused=true&cursor=c');
+  const seen = { lastSeenAt: '2026-11-22T19:59:00Z', online: null } as const;
+  t.equal(silentTone({ ...seen, silence: 'none' }), 'plain');
+  t.equal(silentTone({ ...seen, silence: 'late' }), 'warning');
+  t.equal(silentTone({ ...seen, silence: 'lost', online: false }), 'danger');
+  t.equal(silentTone({ ...seen, silence: 'none', online: false }), 'warning');
+  t.equal(silentTone({ lastSeenAt: null, online: null, silence: 'none' }), 'warning');
+  t.same(
+    (['none', 'late', 'lost'] as const).map((silence) => triggerTone({ silence })),
+    ['plain', 'warning', 'danger'],
+  );
+  t.equal(devicesPath({ search: '', refused: false, silent: false }, null), '/api/v1/devices');
+  t.equal(
+    devicesPath({ search: 'a&b', refused: true, silent: true }, 'c'),
+    '/api/v1/devices?search=a%26b&refused=true&silent=true&cursor=c',
+  );
 });
 
 await t.test('a position in words and as a sketch', async (t) => {

@@ -431,7 +431,11 @@ await t.test('an unregistered unit is told of once, twenty an hour; then it is o
   for (let n = 0; n < 50; n++) hear('a', START + n);
   await settled();
   t.equal(kept.length, 1);
-  t.match(kept[0], { source: 'scaip:a', marks: ['unknown-device'], meaning: { role: 'technical', kind: 'fault', priority: 'technical' } });
+  t.match(kept[0], {
+    source: 'scaip:a',
+    marks: ['unknown-device', 'supervision'],
+    meaning: { role: 'technical', kind: 'fault', priority: 'technical' },
+  });
   for (let n = 0; n < 100; n++) hear(n, START + 100);
   await settled();
   t.equal(kept.length, 20);

@@ -1,6 +1,8 @@
 /** What the centre's HTTP and socket answers look like to the browser (interfaces.md); instants are RFC 3339 texts. */
 import type { PersonCommand, Role } from '../../alarms/command.ts';
 import type { AlarmView, TimelineView } from '../../alarms/view.ts';
+import type { CredentialState } from '../../devices/credentials.ts';
+import type { Silence } from '../../devices/silence.ts';
 import type { ServerMessage } from '../feed-messages.ts';
 
 export interface Session {
@@ -143,7 +145,11 @@ export interface DeviceRow {
   readonly battery: number | null;
   readonly mains: boolean | null;
   readonly online: boolean | null;
-  readonly triggers: readonly CardTrigger[];
+  readonly silence: Silence;
+  readonly credentials: CredentialState;
+  /** Since when the unit has not acknowledged a reply. */
+  readonly replyUnacknowledgedAt: string | null;
+  readonly triggers: readonly (CardTrigger & { readonly silence: Silence })[];
   readonly refusals: readonly RefusalCount[];
 }
 export interface RefusalCount {

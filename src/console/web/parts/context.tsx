@@ -59,6 +59,17 @@ export function useNow(): number {
   return useSyncExternalStore(subscribe, () => Math.floor(clock.now() / 1000) * 1000);
 }
 
+/** A number that changes every `period`: what is read with it is read anew. */
+export function useTurn(period: number): number {
+  const { clock } = useApp();
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    const timer = clock.every(period, () => setTurn((n) => n + 1));
+    return () => timer.cancel();
+  }, [clock, period]);
+  return turn;
+}
+
 export const nameOf = (app: Pick<App, 'names' | 'session'>, account: string): string =>
   account === app.session.account ? app.session.name : (app.names.get(account) ?? account);
 

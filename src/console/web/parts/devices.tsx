@@ -1,34 +1,36 @@
-/** Devices for technicians: last sign of life, battery, and what was refused, searchable. */
-import { Alert, Button, Heading, Paragraph, Switch, Table, Tag, Textfield } from '@digdir/designsystemet-react';
+/** Devices for technicians: who is silent, batteries, credentials, and what was refused, searchable. */
+import { Alert, Button, Heading, Paragraph, Switch, Table, Textfield } from '@digdir/designsystemet-react';
 import { useEffect, useState } from 'react';
 import type { DeviceList, DeviceRow } from '../contract.ts';
-import { ageText } from '../view/ages.ts';
-import { percent, said } from '../view/facts.ts';
-import { batteryTone, devicesPath, silentTone } from '../view/devices.ts';
-import { clockTime, useApp, useLoaded, useNow } from './context.tsx';
+import { type DeviceFilter, devicesPath } from '../view/devices.ts';
+import { clockTime, useApp, useLoaded, useTurn } from './context.tsx';
+import { DeviceTable } from './device-table.tsx';
 
 const TYPING_MS = 250;
+/** Devices fall silent while the list stands on a screen. */
+const ANEW_MS = 30_000;
 
 export function Devices() {
   const { texts, clock } = useApp();
   const { devices: t } = texts;
   const [typed, setTyped] = useState('');
-  const [search, setSearch] = useState('');
-  const [refused, setRefused] = useState(false);
+  const [filter, setFilter] = useState<DeviceFilter>({ search: '', refused: false, silent: false });
   const [cursor, setCursor] = useState<string | null>(null);
   const [before, setBefore] = useState<readonly DeviceRow[]>([]);
-  const list = useLoaded<DeviceList>(devicesPath(search, refused, cursor));
+  const list = useLoaded<DeviceList>(devicesPath(filter, cursor), useTurn(ANEW_MS));
+  const find = (change: Partial<DeviceFilter>): void => {
+    setFilter((now) => ({ ...now, ...change }));
+    setCursor(null);
+    setBefore([]);
+  };
   useEffect(() => {
-    const timer = clock.after(TYPING_MS, () => {
-      setSearch(typed.trim());
-      setCursor(null);
-      setBefore([]);
-    });
+    const timer = clock.after(TYPING_MS, () => find({ search: typed.trim() }));
     return () => timer.cancel();
   }, [clock, typed]);
 
   const rows = [...before, ...(list.value?.devices ?? [])];
   const next = list.value?.next ?? null;
+  const nothingSilent = filter.silent && filter.search === '' && !filter.refused;
   return (
     <div className="page">
       <Heading level={1} data-size="sm">
@@ -36,19 +38,16 @@ export function Devices() {
       </Heading>
       <form className="device-search" role="search" onSubmit={(event) => event.preventDefault()}>
         <Textfield label={t.search} type="search" value={typed} onChange={(event) => setTyped(event.target.value)} data-size="sm" />
+        <Switch label={t.silentOnly} checked={filter.silent} data-size="sm" onChange={(event) => find({ silent: event.target.checked })} />
         <Switch
           label={t.refusedOnly}
-          checked={refused}
+          checked={filter.refused}
           data-size="sm"
-          onChange={(event) => {
-            setRefused(event.target.checked);
-            setCursor(null);
-            setBefore([]);
-          }}
+          onChange={(event) => find({ refused: event.target.checked })}
         />
       </form>
       <p className="quiet" aria-live="polite">
-        {list.state === 'loading' ? texts.app.loading : list.state === 'ready' ? t.found(rows.length) : ''}
+        {list.value === null && list.state === 'loading' ? texts.app.loading : list.value === null ? '' : t.found(rows.length)}
       </p>
       {list.state === 'failed' && (
         <Alert data-color="warning">
@@ -59,8 +58,8 @@ export function Devices() {
         </Alert>
       )}
       {rows.length > 0 && <DeviceTable rows={rows} />}
-      {list.state === 'ready' && rows.length === 0 && <Paragraph>{t.none}</Paragraph>}
-      {next !== null && list.state === 'ready' && (
+      {list.value !== null && rows.length === 0 && <Paragraph>{nothingSilent ? t.noneSilent : t.none}</Paragraph>}
+      {next !== null && (
         <Button
           variant="secondary"
           data-size="sm"
@@ -77,86 +76,6 @@ export function Devices() {
   );
 }
 
-function DeviceTable({ rows }: { readonly rows: readonly DeviceRow[] }) {
-  const app = useApp();
-  const { texts } = app;
-  const { devices: t } = texts;
-  const now = useNow();
-  const states: Readonly<Record<string, string>> = t.states;
-  const seenText = (at: string | null): string => {
-    const age = ageText(at, now);
-    return age === null ? t.never : texts.card.ago(age);
-  };
-  return (
-    <div className="table-frame" tabIndex={0} role="region" aria-label={t.title}>
-      <Table data-size="sm" data-color="neutral" zebra>
-        <thead>
-          <tr>
-            {[t.serial, t.household, t.model, t.state, t.lastSeen, t.battery, t.mains, t.triggers, t.refusals].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((device) => {
-            return (
-              <tr key={device.serial}>
-                <th scope="row">
-                  {device.serial} <span className="quiet">{device.municipality}</span>
-                </th>
-                <td>{device.householdName ?? '–'}</td>
-                <td>
-                  {device.model ?? '–'} <span className="quiet">{device.protocol.toUpperCase()}</span>
-                </td>
-                <td>{states[device.state] ?? device.state}</td>
-                <td>
-                  <span className="tone" data-tone={silentTone(device, now)}>
-                    {seenText(device.lastSeenAt)}
-                    {device.online === false && `, ${t.disconnected}`}
-                  </span>
-                </td>
-                <td>
-                  {device.battery === null ? (
-                    '–'
-                  ) : (
-                    <span className="tone" data-tone={batteryTone(device.battery)}>
-                      {Math.round(device.battery)} %
-                    </span>
-                  )}
-                </td>
-                <td>{device.mains === null ? '–' : device.mains ? t.onMains : t.onBattery}</td>
-                <td>
-                  {device.triggers.length === 0 && '–'}
-                  {device.triggers.map((trigger) => (
-                    <span key={trigger.id} className="trigger">
-                      {trigger.name ?? trigger.id}
-                      <span className="quiet">
-                        {' '}
-                        {seenText(trigger.seenAt ?? null)}
-                        {said(percent(trigger.battery)) === null ? '' : `, ${percent(trigger.battery)}`}
-                      </span>
-                    </span>
-                  ))}
-                </td>
-                <td>
-                  {device.refusals.map((refusal) => (
-                    <Tag key={refusal.code} data-size="sm" data-color="danger" title={clockTime(app, refusal.lastAt)}>
-                      {refusal.code} × {refusal.count}
-                    </Tag>
-                  ))}
-                  {device.refusals.length === 0 && '–'}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </Table>
-    </div>
-  );
-}
-
 function Strangers({ refusals }: Pick<DeviceList, 'refusals'>) {
   const app = useApp();
   const { devices: t } = app.texts;
@@ -167,8 +86,8 @@ function Strangers({ refusals }: Pick<DeviceList, 'refusals'>) {
         {t.unknownTitle}
       </Heading>
       <Paragraph data-size="sm">{t.unknownHelp}</Paragraph>
-      <div className="table-frame" tabIndex={0} role="region" aria-label={t.unknownTitle}>
-        <Table data-size="sm" data-color="neutral">
+      <div className="table-frame" tabIndex={0} role="region" aria-labelledby="strangers">
+        <Table data-size="sm" data-color="neutral" className="stacked">
           <thead>
             <tr>
               {[t.source, t.protocol, t.code, t.times, t.last].map((name) => (
@@ -181,11 +100,11 @@ function Strangers({ refusals }: Pick<DeviceList, 'refusals'>) {
           <tbody>
             {refusals.map((refusal) => (
               <tr key={`${refusal.protocol} ${refusal.source} ${refusal.code}`}>
-                <td>{refusal.source}</td>
-                <td>{refusal.protocol}</td>
-                <td>{refusal.code}</td>
-                <td>{refusal.count}</td>
-                <td>{clockTime(app, refusal.lastAt)}</td>
+                <th scope="row">{refusal.source}</th>
+                <td data-label={t.protocol}>{refusal.protocol.toUpperCase()}</td>
+                <td data-label={t.code}>{refusal.code}</td>
+                <td data-label={t.times}>{refusal.count}</td>
+                <td data-label={t.last}>{clockTime(app, refusal.lastAt)}</td>
               </tr>
             ))}
           </tbody>

@@ -116,7 +116,8 @@ const events: Texts['events'] = {
   repeated: (e) =>
     `Another message of the same need: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' The contact was about what came before; somebody must speak to the person again.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'The same message came once more. Counted; it makes no new alarm.',
-  restored: (e) => `The device says that ${kinds[e.kind].toLowerCase()} is over.${signalTail(e)}`,
+  restored: (e) =>
+    `${e.marks.includes('supervision') ? 'Supervision' : 'The device'} reports that “${kinds[e.kind].toLowerCase()}” is over.${signalTail(e)}`,
   'cancel-received': (e) => `The device says cancelled. The alarm stands until a person has had contact.${signalTail(e)}`,
   'presence-received': (e) => `A helper signed in on site at the device.${signalTail(e)}`,
   'call-received': () => 'The device called. The centre has no voice path to it: call the person.',
@@ -152,7 +153,10 @@ const events: Texts['events'] = {
 };
 
 function signalTail(e: { trigger: string; marks: readonly (keyof typeof marks)[]; code?: string; text?: string }): string {
-  const parts = [...saidBy(e, scaipEn), ...e.marks.map((mark) => marks[mark])];
+  const { text, ...rest } = e;
+  // Of what the centre itself noticed, the words are its own.
+  const own = text !== undefined && (e.marks.includes('supervision') || e.marks.includes('gap'));
+  const parts = [...(own ? [text, ...saidBy(rest, scaipEn)] : saidBy(e, scaipEn)), ...e.marks.map((mark) => marks[mark])];
   return parts.length === 0 ? '' : ` (${parts.join(' · ')})`;
 }
 
@@ -385,7 +389,7 @@ export const en: Texts = {
     mapHere: 'Now',
     map: 'Sketch of the position as seen from home, north up',
     openMap: 'Open in map',
-    deviceText: 'Text of the device',
+    deviceText: 'Message in words',
     deviceType: 'Type of device',
     deviceEvent: 'Event',
     devicePlace: 'Place told by the device',
@@ -522,8 +526,9 @@ export const en: Texts = {
   },
   devices: {
     title: 'Devices',
-    search: 'Search for serial number, household or model',
+    search: 'Search for serial number or household',
     refusedOnly: 'Only with refused messages',
+    silentOnly: 'Only late and lost ones',
     serial: 'Serial number',
     household: 'Household',
     model: 'Model',
@@ -533,8 +538,14 @@ export const en: Texts = {
     mains: 'Power',
     refusals: 'Refused',
     triggers: 'Triggers',
+    silences: { late: 'Late', lost: 'Lost' },
+    silentSince: (when: string, ago: string) => `last heard ${when}, ${ago}`,
     never: 'Never heard from',
     none: 'No device fits the search',
+    noneSilent: 'No device is late or lost',
+    login: 'Credentials',
+    credentials: { secret: 'Secret', certificate: 'Certificate', none: 'Not needed', missing: 'Missing' },
+    repliesUnheard: (when: string) => `Acknowledges no reply since ${when}`,
     found: (n: number) => are(n, 'device', 'devices'),
     unknownTitle: 'Refused attempts from outside',
     unknownHelp: 'Connections and messages that could not be tied to a device.',

@@ -130,7 +130,8 @@ const events: WordTables['events'] = {
   repeated: (e) =>
     `Ny melding om samme behov: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${e.outdatesContact === true ? ' Kontakten gjaldt det som var før; noen må snakke med personen igjen.' : ''}${signalTail(e)}`,
   'duplicate-received': () => 'Samme melding kom én gang til. Talt, men gir ingen ny alarm.',
-  restored: (e) => `Enheten melder at ${kinds[e.kind].toLowerCase()} er over.${signalTail(e)}`,
+  restored: (e) =>
+    `${e.marks.includes('supervision') ? 'Overvåkingen' : 'Enheten'} melder at «${kinds[e.kind].toLowerCase()}» er over.${signalTail(e)}`,
   'cancel-received': (e) => `Enheten melder avbrutt. Alarmen står til et menneske har hatt kontakt.${signalTail(e)}`,
   'presence-received': (e) => `Hjelper har meldt seg på stedet fra enheten.${signalTail(e)}`,
   'call-received': () => 'Enheten ringte. Sentralen har ingen taleforbindelse til den: ring personen.',
@@ -166,7 +167,10 @@ const events: WordTables['events'] = {
 };
 
 function signalTail(e: { trigger: string; marks: readonly (keyof typeof marks)[]; code?: string; text?: string }): string {
-  const parts = [...saidBy(e, scaipNb), ...e.marks.map((mark) => marks[mark])];
+  const { text, ...rest } = e;
+  // Of what the centre itself noticed, the words are its own.
+  const own = text !== undefined && (e.marks.includes('supervision') || e.marks.includes('gap'));
+  const parts = [...(own ? [text, ...saidBy(rest, scaipNb)] : saidBy(e, scaipNb)), ...e.marks.map((mark) => marks[mark])];
   return parts.length === 0 ? '' : ` (${parts.join(' · ')})`;
 }
 
@@ -385,7 +389,7 @@ export const nb = {
     mapHere: 'Nå',
     map: 'Skisse av posisjonen i forhold til hjemmet, nord opp',
     openMap: 'Åpne i kart',
-    deviceText: 'Tekst fra enheten',
+    deviceText: 'Melding i klartekst',
     deviceType: 'Enhetstype',
     deviceEvent: 'Hendelse',
     devicePlace: 'Sted meldt av enheten',
@@ -522,8 +526,9 @@ export const nb = {
   },
   devices: {
     title: 'Enheter',
-    search: 'Søk etter serienummer, husstand eller modell',
+    search: 'Søk etter serienummer eller husstand',
     refusedOnly: 'Bare med avviste meldinger',
+    silentOnly: 'Bare forsinkede og borte',
     serial: 'Serienummer',
     household: 'Husstand',
     model: 'Modell',
@@ -533,8 +538,14 @@ export const nb = {
     mains: 'Strøm',
     refusals: 'Avvist',
     triggers: 'Utløsere',
-    never: 'Aldri hørt fra',
+    silences: { late: 'Forsinket', lost: 'Borte' },
+    silentSince: (when: string, ago: string) => `sist hørt ${when}, ${ago}`,
+    never: 'Aldri hørt',
     none: 'Ingen enheter passer til søket',
+    noneSilent: 'Ingen enheter er forsinket eller borte',
+    login: 'Pålogging',
+    credentials: { secret: 'Hemmelighet', certificate: 'Sertifikat', none: 'Ikke nødvendig', missing: 'Mangler' },
+    repliesUnheard: (when: string) => `Kvitterer ikke svar siden ${when}`,
     found: (n: number) => (n === 1 ? '1 enhet' : `${n} enheter`),
     unknownTitle: 'Avviste forsøk utenfra',
     unknownHelp: 'Tilkoblinger og meldinger som ikke kunne knyttes til en enhet.',
