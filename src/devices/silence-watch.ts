@@ -52,6 +52,8 @@ export interface SilenceStore {
 }
 
 export interface SilenceWatch {
+  /** Resolves when nothing is under way. */
+  rest(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -168,12 +170,17 @@ export function watchSilence(parts: {
     away = true;
   }
 
+  async function rest(): Promise<void> {
+    await beating;
+    await judging;
+  }
+
   return {
+    rest,
     async stop() {
       stopped = true;
       timer.cancel();
-      await beating;
-      await judging;
+      await rest();
     },
   };
 }

@@ -653,6 +653,67 @@ await t.test('on the real PostgreSQL', async (t) => {
     await signs.stop();
   });
 
+  await t.test('a process that is stopped and goes on after an hour, or a store that is away as long, makes nobody late', async (t) => {
+    for (const what of ['stopped', 'away'] as const) {
+      await stores.empty();
+      await pool.query(`insert into device (serial, municipality, protocol, model) values ('d1', '1103', 'mqtt', 'generic/stationary')`);
+      let at = START;
+      let gone = false;
+      const ticks: (() => void)[] = [];
+      const clock = {
+        now: () => at,
+        monotonic: () => at as number,
+        after: () => ({ cancel: () => undefined }),
+        every: (_period: Milliseconds, run: () => void) => {
+          ticks.push(run);
+          return { cancel: () => undefined };
+        },
+      };
+      const real = createLifeSignStore(stores.postgres);
+      const signs = createLifeSigns({
+        clock,
+        log: SILENT,
+        store: { writeSeen: (seen) => (gone ? Promise.reject(away()) : real.writeSeen(seen)) },
+      });
+      signs.seen('d1', facts(), at, 'heartbeat');
+      let judged = 0;
+      const counting: SilenceStore = {
+        ...silence,
+        listened: (...args) => (gone ? Promise.reject(away()) : silence.listened(...args)),
+        remember: (told, now) => silence.remember(told, now).then(() => void (judged += told.length)),
+      };
+      const kept: string[] = [];
+      const watch = watchSilence({
+        models: MODELS,
+        store: counting,
+        lifeSigns: signs,
+        keep: async ({ device }) => void kept.push(device),
+        clock,
+        random: systemRandom,
+        log: SILENT,
+      });
+      const tick = async (span_: Milliseconds): Promise<void> => {
+        at += span_;
+        for (const run of ticks) run();
+        await signs.flush();
+        await watch.rest();
+      };
+      for (let n = 0; n < 40; n++) await tick(JUDGE_EVERY_MS);
+      if (what === 'stopped') at += minutes(60);
+      else {
+        gone = true;
+        for (let n = 0; n < 36; n++) await tick(minutes(100) / 60);
+        gone = false;
+      }
+      for (let n = 0; n < 20; n++) await tick(JUDGE_EVERY_MS);
+      t.equal(judged, 0, `${what}: it was listened to for ten minutes in all`);
+      for (let n = 0; n < 5; n++) await tick(JUDGE_EVERY_MS);
+      t.match(await rows('select silence from device_seen'), [{ silence: 'late' }], `${what}: and now it is late`);
+      await watch.stop();
+      await signs.stop();
+    }
+  });
+
   await t.test('told and not remembered (a crash): told again, as a duplicate', async (t) => {
     await stores.empty();
     await pool.query(`insert into device (serial, municipality, protocol, model) values ('d1', '1103', 'mqtt', 'generic/stationary');
