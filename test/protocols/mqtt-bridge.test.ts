@@ -1,4 +1,5 @@
 /** The bridge against a real Mosquitto: acknowledged after keeping, in order; every loss shown once; topics divided; what a topic tells. */
+import path from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { type Instant, RunningClock } from '../../src/base/clock.ts';
@@ -13,6 +14,7 @@ import { startMqttBridge } from '../../src/protocols/mqtt/bridge.ts';
 import { startMqttBroker } from '../../src/protocols/mqtt/broker.ts';
 import type { MqttMessage } from '../../src/protocols/mqtt/message.ts';
 import { type Mosquitto, noMosquitto, startLink, startMosquitto } from '../support/mosquitto.ts';
+import { ROOT } from '../support/process.ts';
 import { until } from '../support/stores.ts';
 
 const TOPIC = 'nj/v1/1103/NJ-1103-0001/alarm';
@@ -447,6 +449,32 @@ await t.test('a stop finishes and acknowledges what is in hand, and takes in not
   t.same(memory.ids(), ['1', '2', '3']);
   await again.bridge.stop();
 });
+
+await t.test(
+  'the access rules that are shipped let the bridge prove its session, and a device write under its own name only',
+  { skip },
+  async (t) => {
+    const broker = await startMosquitto(t, [`acl_file ${path.join(ROOT, 'deploy/mosquitto/acl')}`]);
+    const place = { host: '127.0.0.1', port: broker.port, secure: false, username: 'responssenter', tls: () => Promise.resolve({}) };
+    const { bridge, memory } = await bridgeTo(t, broker.port, { broker: place, clientId: 'responssenter' });
+    await ready(bridge);
+    await until('it is proven', () => memory.sessions.get('responssenter')?.echoes === true);
+    const connected = async (): Promise<MqttClient> => {
+      const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`, { username: 'NJ-1103-0001', reconnectPeriod: 0 });
+      t.teardown(() => client.endAsync(true));
+      return client;
+    };
+    const [device, wrong] = [await connected(), await connected()];
+    const receipts: string[] = [];
+    device.on('message', (topic) => receipts.push(topic));
+    await device.subscribeAsync('nj/v1/1103/NJ-1103-0001/receipt', { qos: 1 });
+    // Mosquitto acknowledges what it denies, and ends the connection.
+    await wrong.publishAsync('nj/v1/1103/NJ-1103-0002/alarm', alarm('foreign'), { qos: 1 });
+    await device.publishAsync(TOPIC, alarm('own'), { qos: 1 });
+    await until('its receipt', () => receipts.length === 1);
+    t.same(memory.ids(), ['own']);
+  },
+);
 
 await t.test('a retained message is taken only when it is an alarm; a will comes as the status that it is', { skip }, async (t) => {
   const broker = await startMosquitto(t);

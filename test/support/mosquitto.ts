@@ -1,11 +1,11 @@
 /** A real Mosquitto as the platform's broker, and a link to it that can be cut. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import path from 'node:path';
 import process from 'node:process';
 import type { Test } from 'tap';
-import { kill, temporary } from './process.ts';
+import { ROOT, kill, temporary } from './process.ts';
 import { until } from './stores.ts';
 
 /** Debian has it where an ordinary user's PATH does not look. */
@@ -16,6 +16,12 @@ export function noMosquitto(t: Test): string | false {
   if (PROGRAM !== undefined) return false;
   if (process.env['CI'] === 'true') t.fail('mosquitto is missing, and CI=true wants its tests');
   return 'mosquitto is not installed';
+}
+
+/** What deploy/mosquitto/mosquitto.conf says beside its own addresses, files and logs: that is what must hold. */
+function shippedLimits(): string[] {
+  const lines = readFileSync(path.join(ROOT, 'deploy/mosquitto/mosquitto.conf'), 'utf8').split('\n');
+  return lines.filter((line) => /^(?!#|\s*$|listener|cafile|certfile|keyfile|allow_|password_|acl_|persistence_location|log_)/.test(line));
 }
 
 export interface Mosquitto {
@@ -35,9 +41,8 @@ export async function startMosquitto(t: Test, more: readonly string[] = []): Pro
   const port = await freePort();
   const config = path.join(folder, 'mosquitto.conf');
   const root = process.getuid?.() === 0 ? ['user root'] : [];
-  const saved = ['persistence true', `persistence_location ${folder}/`, 'autosave_interval 5'];
-  const limits = ['max_queued_messages 0', 'allow_anonymous true'];
-  writeFileSync(config, [`listener ${port} 127.0.0.1`, ...limits, ...saved, ...root, ...more, ''].join('\n'));
+  const place = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', `persistence_location ${folder}/`];
+  writeFileSync(config, [...place, ...shippedLimits(), ...root, ...more, ''].join('\n'));
   let child: ChildProcess | null = null;
 
   const broker: Mosquitto = {
