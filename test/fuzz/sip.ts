@@ -114,8 +114,9 @@ function* chunks(input: Buffer, draw: Draw): Generator<Buffer> {
   }
 }
 
+/** What came out as noise is a response that cannot be read: nobody knows what it announced. */
 const announcesItsBody = (framed: Framed): boolean =>
-  framed.type === 'ping' || framed.type === 'noise' || header(framed, 'content-length') !== null || header(framed, 'content-type') !== null;
+  framed.type === 'ping' || (framed.type !== 'noise' && ['content-length', 'content-type'].some((name) => header(framed, name) !== null));
 
 const inShort = (messages: readonly Framed[]): string =>
   messages

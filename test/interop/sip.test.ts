@@ -1,13 +1,13 @@
 /** SIP by programs that this project did not write, straight to a whole centre: sipp, openssl s_client, npm sip; with TLS, digest, REGISTER and INVITE. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import path from 'node:path';
 import t from 'tap';
-import { ROOT, kill, missing } from '../support/process.ts';
+import { ROOT, missing } from '../support/process.ts';
 import { until } from '../support/stores.ts';
 import { nothingWentWrong, oneAlarm, pressed, program, secretOf, startInterop } from './centre.ts';
 import { NpmSipUnit } from './npm-sip.ts';
 import { okTo, written } from './raw-sip.ts';
+import { endOf } from './tls-bytes.ts';
 
 const { centre, ready, operator, certificate } = await startInterop(t, { tls: true });
 const withoutTls = certificate === null ? 'openssl is not installed' : false;
@@ -89,7 +89,7 @@ await t.test('openssl s_client: a unit under TLS gets its 200 and its mrs', { sk
       stdio: ['pipe', 'pipe', 'ignore'],
     },
   );
-  t.teardown(() => end(client));
+  t.teardown(() => endOf(client));
   let said = '';
   client.stdout.setEncoding('utf8').on('data', (text: string) => {
     said += text;
@@ -111,12 +111,6 @@ await t.test('all the time the centre met no bug', (t) => {
   nothingWentWrong(t, centre);
   t.end();
 });
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.pid === undefined) return;
-  kill(child.pid, 'SIGKILL');
-  await once(child, 'exit');
-}
 
 /** The lines in which sipp says what is wrong, out of its screens. */
 function troubleOf(output: string): string {
