@@ -90,7 +90,11 @@ export async function run(fuzzed: Fuzzed, inputs: number, seed: number, told: (d
       known.add(outcome);
       if (pool.length < POOL + fuzzed.seeds.length && input.length <= POOL_INPUT) pool.push(input);
     }
-    if (n % 10_000 === 0) told(n);
+    if (n % 1000 === 0) {
+      told(n);
+      // What was feeding all the time in promises alone lets the event loop turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
   const grown = before === 0 ? 0 : Math.max(0, (await held()) - before);
   if (grown > MOST_GROWN) {

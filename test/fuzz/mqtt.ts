@@ -169,15 +169,20 @@ const packets: Fuzzed = {
       }
     });
     gate.on('error', () => refusals.push('error'));
+    let turn: NodeJS.Immediate | undefined;
     const settled = new Promise<void>((resolve) => {
       gate.once('close', resolve);
-      // Nothing is left to do, and it is open still.
-      setImmediate(() => setImmediate(() => setImmediate(() => setImmediate(resolve))));
+      // Four turns on nothing is left to do, and it is open still.
+      const wait = (turns: number): void => {
+        turn = setImmediate(turns === 0 ? resolve : () => wait(turns - 1));
+      };
+      wait(4);
     });
     gate.once('end', () => gate.destroy());
     for (const chunk of pieces(input, draw)) wire.push(chunk);
     wire.push(null);
     await settled;
+    clearImmediate(turn);
     if (broken !== null) throw broken as Error;
     holds(wire.destroyed && gate.destroyed, 'a connection that the device ended is closed');
     holds(passed <= input.length + 16 * kept, 'what passes came in');
