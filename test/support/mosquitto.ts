@@ -11,6 +11,10 @@ import { until } from './stores.ts';
 /** Debian has it where an ordinary user's PATH does not look. */
 const PROGRAM = ['mosquitto', '/usr/sbin/mosquitto'].find((name) => spawnSync(name, ['-h'], { stdio: 'ignore' }).error === undefined);
 
+/** Ends with this process, however that ends. */
+const DYING_WITH_US =
+  spawnSync('setpriv', ['--pdeathsig', 'SIGKILL', '--', 'true']).status === 0 ? ['setpriv', '--pdeathsig', 'SIGKILL', '--'] : [];
+
 /** Why tests with it are skipped. With CI=true that is a fault of the run. */
 export function noMosquitto(t: Test): string | false {
   if (PROGRAM !== undefined) return false;
@@ -48,7 +52,8 @@ export async function startMosquitto(t: Test, more: readonly string[] = []): Pro
   const broker: Mosquitto = {
     port,
     async start() {
-      child = spawn(PROGRAM ?? 'mosquitto', ['-c', config], { stdio: 'ignore' });
+      const [program = '', ...words] = [...DYING_WITH_US, PROGRAM ?? 'mosquitto', '-c', config];
+      child = spawn(program, words, { stdio: 'ignore' });
       await until('mosquitto listens', () => answers(port));
     },
     async stop() {
