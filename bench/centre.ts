@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { RunningClock, type Milliseconds, sleep } from '../src/base/clock.ts';
 import { privateDatabaseOf } from '../src/store/private-postgres.ts';
+import type { Certificate } from './certificate.ts';
 import { familyOf } from './machine.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -21,6 +22,9 @@ interface Ready {
   readonly mqtt: string;
   readonly sipUdp: string;
   readonly sipTcp: string;
+  /** Only with a certificate. */
+  readonly mqtts?: string;
+  readonly sips?: string;
 }
 
 export interface Centre {
@@ -38,7 +42,7 @@ export interface Centre {
 }
 
 /** Starts `npm run demo -- --no-devices`, without npm. @throws Error with its output when it does not get ready */
-export async function startCentre(dataDir: string, profileTo: string | null): Promise<Centre> {
+export async function startCentre(dataDir: string, profileTo: string | null, certificate: Certificate | null): Promise<Centre> {
   const began = clock.monotonic();
   const profiling = profileTo === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profileTo)}`];
   const child = spawn(process.execPath, [...profiling, '--import=tsx', 'src/main.ts', '--demo', '--no-devices'], {
@@ -51,6 +55,7 @@ export async function startCentre(dataDir: string, profileTo: string | null): Pr
       SIP_PORT: '0',
       DATA_DIR: dataDir,
       LOG_LEVEL: 'error',
+      ...(certificate === null ? {} : withTls(certificate)),
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -82,6 +87,11 @@ export async function startCentre(dataDir: string, profileTo: string | null): Pr
     },
   };
 }
+
+/** Consoles stay on plain HTTP, as behind a proxy that ends TLS. */
+const withTls = ({ cert, key }: Certificate): Record<string, string> => {
+  return { TLS_CERT: cert, TLS_KEY: key, MQTTS_PORT: '0', SIPS_PORT: '0', TRUST_PROXY: 'true' };
+};
 
 /** Both private stores put their sockets into one folder. */
 const socketsIn = (databaseUrl: string): string => decodeURIComponent(/[?&]host=([^&]+)/.exec(databaseUrl)?.[1] ?? '');

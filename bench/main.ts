@@ -8,6 +8,7 @@ import { RunningClock, toIso } from '../src/base/clock.ts';
 import { AIMS, judge } from './figures.ts';
 import { thisMachine } from './machine.ts';
 import { measure } from './measures.ts';
+import { openFilesLimit, tooFewFiles } from './open-files.ts';
 import { readArguments } from './plan.ts';
 import { type Report, reportText } from './table.ts';
 
@@ -18,16 +19,21 @@ if ('wrong' in asked) {
   process.stderr.write(`${asked.wrong}\n`);
   process.exit(1);
 }
+const tooFew = tooFewFiles(asked.plan, asked.parts, openFilesLimit());
+if (tooFew !== null) {
+  process.stderr.write(`${tooFew}\n`);
+  process.exit(1);
+}
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const folder = mkdtempSync(path.join(tmpdir(), 'responssenter-bench-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 const at = toIso(new RunningClock().now());
 const before = thisMachine('');
-const { figures, facts, postgres } = await measure(asked, folder, (line) => process.stderr.write(`${line}\n`));
+const { figures, facts, postgres, failed } = await measure(asked, folder, (line) => process.stderr.write(`${line}\n`));
 const report: Report = {
   at,
-  plan: asked.plan.quick ? 'quick' : 'full',
+  plan: asked.plan.size,
   machine: { ...before, postgres },
   figures,
   aims: judge(AIMS, figures),
@@ -38,4 +44,4 @@ mkdirSync(RESULTS, { recursive: true });
 const file = path.join(RESULTS, `${at.replaceAll(':', '')}.json`);
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
 process.stderr.write(`Kept in ${path.relative(process.cwd(), file)}\n`);
-process.exit(0);
+process.exit(failed.length === 0 ? 0 : 1);

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Milliseconds } from '../src/base/clock.ts';
 import type { LoadResult } from '../simulators/load.ts';
 import type { Latencies } from '../simulators/load/open-loop.ts';
+import { startAedes } from './brokers.ts';
 import { type Figure, figureOf, percentile } from './figures.ts';
 import { runJob, runServer } from './job.ts';
 import type { CommitsJob, CommitsResult } from './jobs/commits.ts';
@@ -46,8 +47,8 @@ function closedLoop(id: string, what: string, perSecond: number, latencies: Late
 }
 
 async function bareBroker(id: string, load: Load, at: string): Promise<Figure> {
-  const server = await runServer<object, string>('bare-broker', {});
-  const job: LoadJob = { protocol: 'mqtt', address: server.answer, load, devices: messagesOf(load), run: id };
+  const server = await startAedes();
+  const job: LoadJob = { protocol: 'mqtt', address: server.address, load, devices: messagesOf(load), run: id };
   const { result } = await runJob<LoadJob, LoadOutcome>('load', job);
   await server.stop();
   return figureOf(result, 'puback', { id, what: `bare aedes ${at}, device → PUBACK`, offered: load.ratePerSecond });

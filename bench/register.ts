@@ -1,6 +1,7 @@
 /** The bench's register: thousands of devices, each in a household of its own, put in with SQL; and the emptying between measures. */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
+import type { Instant } from '../src/base/clock.ts';
 
 /** What MQTT devices sign in with; its SHA-256 is in the register, as for every device. */
 export const SECRET = 'bench-secret';
@@ -38,6 +39,15 @@ export async function fillRegister(pool: pg.Pool, count: number): Promise<void> 
 export async function emptyAlarms(pool: pg.Pool): Promise<void> {
   await pool.query('truncate signal, timeline, outbox, ask, claim_lease, alarm');
   await pool.query('vacuum analyze joining, signal, alarm, outbox, timeline');
+}
+
+/** How many devices of the bench were heard since then, by what is stored. */
+export async function countSeen(pool: pg.Pool, since: Instant): Promise<number> {
+  const { rows } = await pool.query<{ seen: number }>(
+    `select count(*)::int as seen from device_seen where serial like 'BENCH-%' and seen_at >= to_timestamp($1 / 1000.0)`,
+    [since],
+  );
+  return rows[0]?.seen ?? 0;
 }
 
 /** What the centre itself says that it kept. */

@@ -1,15 +1,22 @@
 /** Writes the figures of a run as text: one table with ratios, the aims, start times and memory, and the machine. Pure. */
 import { type Figure, type Judged, type Ratio, ratiosOf } from './figures.ts';
 import type { Machine } from './machine.ts';
+import type { Plan } from './plan.ts';
 
 export interface Report {
   readonly at: string;
-  readonly plan: 'quick' | 'full';
+  readonly plan: Plan['size'];
   readonly machine: Machine;
   readonly figures: readonly Figure[];
   readonly aims: readonly Judged[];
-  /** Of start time and memory: a name and a value with its unit. */
-  readonly facts: readonly { readonly what: string; readonly value: number; readonly unit: 'ms' | 'MB' | 'ms CPU' | '%' }[];
+  readonly facts: readonly Fact[];
+}
+
+/** Of start time, memory and CPU: a name and a value with its unit. */
+export interface Fact {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: 'ms' | 'MB' | 'ms CPU' | '%';
 }
 
 /** Three digits that count; `–` for nothing. */

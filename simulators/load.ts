@@ -50,7 +50,7 @@ export async function loadMqtt(options: MqttLoadOptions): Promise<LoadResult> {
     await inBatches(devices, async (n) => void senders.push(await openSender(options, n)));
     return await openLoop(options, ['puback'], clock, (i, progress) => {
       const sender = senders[i % senders.length];
-      if (sender === undefined) return progress.failed();
+      if (sender === undefined) return progress.failed('no connection');
       const payload = JSON.stringify({ id: `${run}-${i}`, at: toIso(clock.now()), ...fields(i) });
       if (qos === 0 && i + senders.length < all) {
         sender.loose.push(progress);
@@ -59,7 +59,7 @@ export async function loadMqtt(options: MqttLoadOptions): Promise<LoadResult> {
       const told = [...sender.loose.splice(0), progress];
       sender.wire.publish(sender.topic, payload, (at) => {
         for (const one of told)
-          if (at === null) one.failed();
+          if (at === null) one.failed('connection ended');
           else one.reached('puback', at);
       });
     });
@@ -117,7 +117,7 @@ export async function loadScaip(options: ScaipLoadOptions): Promise<LoadResult> 
       wires[unit % wires.length]?.message(cid, ref, writeReport(essence, report, ref, cid, null), {
         ok: (at) => progress.reached('ok', at),
         mrs: (at) => progress.reached('mrs', at),
-        failed: () => progress.failed(),
+        failed: (why) => progress.failed(why),
       });
     });
   } finally {

@@ -8,14 +8,16 @@ export interface LoadPlan {
   readonly warmUpMs?: Milliseconds;
   /** After the last send: how long answers may still come. What has none then is lost. */
   readonly drainMs?: Milliseconds;
+  /** Told when all is connected, before the first message. */
+  readonly begun?: () => void;
 }
 
 /** How a sender tells what became of one message; each stage counts once. */
 export interface Progress {
   /** @param at `Clock.monotonic` of that moment */
   reached(stage: string, at: Milliseconds): void;
-  /** Nothing more will come. */
-  failed(): void;
+  /** Nothing more will come. @param why a few words, the same for the same cause */
+  failed(why: string): void;
 }
 
 export interface Latencies {
@@ -35,6 +37,8 @@ export interface LoadResult {
   readonly reachedInAll: Readonly<Record<string, number>>;
   /** Those that did not reach the last stage. */
   readonly lost: number;
+  /** Why those failed of which that is known, warm-up included: words and how many. */
+  readonly failures: Readonly<Record<string, number>>;
   /** From the first measured schedule to the last stamp. */
   readonly spanMs: Milliseconds;
   /** Messages that reached the last stage, for each second of `spanMs`. */
@@ -76,8 +80,10 @@ export async function openLoop(
   const first = Math.min(all, Math.ceil((ratePerSecond * warmUpMs) / 1000));
   const gap = 1000 / ratePerSecond;
   const samples = new Map(stages.map((stage) => [stage, [] as number[]]));
+  const failures = new Map<string, number>();
   const inAll = new Map(stages.map((stage) => [stage, 0]));
   const last = stages.at(-1) ?? '';
+  plan.begun?.();
   const began = clock.monotonic();
   let next = 0;
   let over = 0;
@@ -108,7 +114,10 @@ export async function openLoop(
         // The last stage may overtake another one (an mrs its 200).
         if (left.size === 0) end();
       },
-      failed: end,
+      failed: (why) => {
+        if (!ended && open) failures.set(why, (failures.get(why) ?? 0) + 1);
+        end();
+      },
     };
   };
   const tick = (): void => {
@@ -131,6 +140,7 @@ export async function openLoop(
     scheduled: all - first,
     reached: Object.fromEntries([...samples].map(([stage, kept]) => [stage, kept.length])),
     reachedInAll: Object.fromEntries(inAll),
+    failures: Object.fromEntries(failures),
     lost: all - first - arrived,
     spanMs,
     perSecond: spanMs > 0 ? (arrived * 1000) / spanMs : 0,

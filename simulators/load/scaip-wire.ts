@@ -14,7 +14,7 @@ export interface ScaipTold {
   /** The centre's own MESSAGE with `snu` 0. */
   mrs(at: Milliseconds): void;
   /** Answered otherwise, given up, or its connection ended. */
-  failed(): void;
+  failed(why: string): void;
 }
 
 interface Sent {
@@ -91,7 +91,7 @@ export class ScaipWire {
 
   /** One MESSAGE transaction of its own. `ref` must be new on this socket. */
   message(cid: string, ref: string, body: string, told: ScaipTold): void {
-    if (this.#ended) return told.failed();
+    if (this.#ended) return told.failed('connection ended');
     const bytes = this.#request(cid, ref, body);
     const now = this.#clock.monotonic();
     this.#unanswered.set(ref, { bytes, told, sentAt: now, wait: T1, againAt: now + T1 });
@@ -104,7 +104,7 @@ export class ScaipWire {
     if (this.#transport !== 'udp' || this.#unanswered.size === 0) return;
     const now = this.#clock.monotonic();
     for (const [ref, sent] of this.#unanswered) {
-      if (now - sent.sentAt > GIVE_UP) this.#failed(ref, sent);
+      if (now - sent.sentAt > GIVE_UP) this.#failed(ref, sent, 'no answer');
       else if (now >= sent.againAt) {
         sent.wait = Math.min(2 * sent.wait, T2);
         sent.againAt = now + sent.wait;
@@ -122,15 +122,15 @@ export class ScaipWire {
 
   #gone(): void {
     this.#ended = true;
-    for (const [ref, sent] of [...this.#unanswered]) this.#failed(ref, sent);
-    for (const told of this.#unreplied.values()) told.failed();
+    for (const [ref, sent] of [...this.#unanswered]) this.#failed(ref, sent, 'connection ended');
+    for (const told of this.#unreplied.values()) told.failed('connection ended');
     this.#unreplied.clear();
   }
 
-  #failed(ref: string, { told }: Sent): void {
+  #failed(ref: string, { told }: Sent, why: string): void {
     this.#unanswered.delete(ref);
     this.#unreplied.delete(ref);
-    told.failed();
+    told.failed(why);
   }
 
   #request(cid: string, ref: string, body: string): Buffer {
@@ -173,7 +173,7 @@ export class ScaipWire {
     const sent = this.#unanswered.get(ref);
     if (sent === undefined) return;
     if (status < 200) sent.wait = T2;
-    else if (status >= 300) this.#failed(ref, sent);
+    else if (status >= 300) this.#failed(ref, sent, `answered ${status}`);
     else {
       this.#unanswered.delete(ref);
       sent.told.ok(now);

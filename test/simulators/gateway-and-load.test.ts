@@ -178,7 +178,7 @@ await t.test('latency counts from the scheduled moment: a centre that stood stil
   const silent = openLoop({ ratePerSecond: 10, forMs: 1000, warmUpMs: 500, drainMs: 2000 }, ['ok', 'mrs'], clock, (i, progress) => {
     progress.reached('ok', clock.monotonic());
     progress.reached('ok', clock.monotonic());
-    if (i === 9) progress.failed();
+    if (i === 9) progress.failed('lost');
   });
   await clock.advance(4000);
   t.match(
