@@ -1,4 +1,5 @@
 /** What the ways into the centre share: the register, the models, the door of intake, and who a sender is. */
+import { shortName } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
@@ -47,8 +48,8 @@ export const senderOf = ({ protocol, serial, controllerId, municipality, househo
 
 /** A sender that the register does not know. */
 export const stranger = (source: string, device: string, municipality: string): KnownSender => ({
-  source,
-  device,
+  source: shortName(source, 128),
+  device: shortName(device),
   municipality,
   serial: null,
   household: null,

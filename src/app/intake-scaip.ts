@@ -1,5 +1,6 @@
 /** Starts the SCAIP receiver: each message looked up, interpreted and accepted, or held until its credentials come. */
 import { createHash } from 'node:crypto';
+import { shortName } from '../base/bytes.ts';
 import { type Interpretation, interpretCall, interpretScaip } from '../devices/interpret.ts';
 import type { DeviceRecord } from '../devices/register.ts';
 import { createReplyMarks } from '../devices/reply-marks.ts';
@@ -14,6 +15,9 @@ import { createBindingStore } from '../store/bindings.ts';
 import { createHeldStore } from '../store/held.ts';
 import { createFirstNeeds, createReplyMarkStore } from '../store/reply-marks.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
+
+/** No controller id is longer; what is, is not looked for. */
+const LONGEST_ID = 64;
 
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid, store-away */
 export async function startSipIntake(context: IntakeContext): Promise<ScaipServer> {
@@ -69,13 +73,16 @@ export async function startSipIntake(context: IntakeContext): Promise<ScaipServe
   }
 
   async function recordOf({ cid, user }: UnitNames): Promise<DeviceRecord | null> {
-    const controllerId = cid ?? user;
-    return controllerId === null ? null : register.find({ protocol: 'scaip', controllerId });
+    const find = async (controllerId: string | null): Promise<DeviceRecord | null> =>
+      controllerId === null || controllerId.length > LONGEST_ID ? null : register.find({ protocol: 'scaip', controllerId });
+    const named = await find(cid);
+    // A cid that arrived garbled: the sender's address still says whose alarm it is; that they differ is marked.
+    return named ?? (user === cid ? null : find(user));
   }
 
   function unitOf({ cid, user, address }: UnitNames, record: DeviceRecord | null): ScaipUnit {
     const profile = models.get(record?.model ?? '').scaip;
-    const name = record === null ? (cid ?? user ?? address) : (record.controllerId ?? record.serial);
+    const name = record === null ? shortName(cid ?? user ?? address) : (record.controllerId ?? record.serial);
     const { sipHa1: secrets = null } = record ?? {};
     const mustAuthenticate =
       record !== null && (profile.authentication === 'required' || (profile.authentication === 'when-provisioned' && secrets !== null));
@@ -88,10 +95,10 @@ export async function startSipIntake(context: IntakeContext): Promise<ScaipServe
   ): ScaipDoor<T> {
     const incomingOf = async (one: T): Promise<Incoming> => {
       const names = namesOf(one);
-      const { cid, address } = names;
+      const { cid, user, address } = names;
       const record = await recordOf(names);
-      const source = cid === null ? `sip:${address}` : `scaip:${cid}`;
-      const sender = record === null ? stranger(source, cid ?? address, ownMunicipality) : senderOf(record);
+      const source = cid !== null ? `scaip:${cid}` : `sip:${user === null ? '' : `${user}@`}${address}`;
+      const sender = record === null ? stranger(source, cid ?? user ?? address, ownMunicipality) : senderOf(record);
       return { protocol: 'scaip', sender, raw: one.raw, interpretation: interpret(one, record) };
     };
     return {

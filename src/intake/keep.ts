@@ -2,7 +2,7 @@
 import type { Admission, LadderFor, Situation } from '../alarms/correlate.ts';
 import { admit } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
-import { storable } from '../base/bytes.ts';
+import { shortName } from '../base/bytes.ts';
 import { type Clock, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -175,11 +175,11 @@ export function createKeeper(options: {
 function asBytes(signal: Signal): Signal {
   return {
     ...signal,
-    source: storable(signal.source),
-    device: storable(signal.device),
-    municipality: storable(signal.municipality),
+    source: shortName(signal.source, 128),
+    device: shortName(signal.device),
+    municipality: shortName(signal.municipality),
     messageId: null,
     meaning: { role: 'unreadable', kind: 'unreadable', priority: 'urgent', trigger: '' },
-    marks: ['processing-failed'],
+    marks: [...signal.marks, 'processing-failed'],
   };
 }

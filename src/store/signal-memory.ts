@@ -9,6 +9,7 @@ import {
   technicalKey,
 } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
+import { minutes } from '../base/clock.ts';
 import type { ChangedAlarm } from './alarm-rows.ts';
 
 export interface EarlierSignal {
@@ -17,6 +18,8 @@ export interface EarlierSignal {
   readonly digest: string;
   readonly at: number;
   readonly alarm: string | null;
+  /** It came without the credentials that its sender must bring. */
+  readonly unproven: boolean;
 }
 
 export interface AlarmRow {
@@ -31,6 +34,10 @@ export interface ClosedRow {
   readonly number: string;
   readonly at: number;
 }
+
+/** For so long a message with credentials is taken for the one that came without them. */
+const SAME_PRESS_MS = minutes(1);
+const isUnproven = ({ marks }: Signal): boolean => marks.includes('unauthenticated');
 
 /** A signal with what it is looked up by. */
 export interface Prepared {
@@ -72,24 +79,39 @@ export function remember(earlier: readonly EarlierSignal[], rows: readonly Alarm
   for (const message of earlier) learnMessage(message);
   for (const row of rows) learnAlarm(row.fold, row.joining_key, row.lane_key);
 
+  /** Whoever guesses what a unit will send next, and sends it without proof before, must not make a duplicate of the real one. */
+  function hides(earlier: EarlierSignal, signal: Signal): boolean {
+    if (!earlier.unproven || isUnproven(signal)) return false;
+    const alarm = earlier.alarm === null ? null : (alarms.get(earlier.alarm) ?? null);
+    return alarm === null || alarm.closed !== null || signal.receivedAt - earlier.at > SAME_PRESS_MS;
+  }
+
   return {
     situationOf({ signal, key, digest }) {
       const lane = laneOf(signal);
       const same = messages.get(messageKey(signal.source, signal.messageId, digest.toString('hex')));
       const window = signal.messageId === null ? DUPLICATE_WINDOW_WITHOUT_ID_MS : DUPLICATE_WINDOW_MS;
-      const duplicate = same !== undefined && signal.receivedAt - same.at < window ? same : null;
+      const duplicate = same !== undefined && signal.receivedAt - same.at < window && !hides(same, signal) ? same : null;
       return {
         open: lane === null ? null : (open.get(place(key, lane.lane, lane.laneKey)) ?? null),
         openNeed: open.get(place(key, 'need', '')) ?? null,
         restorable: open.get(place(key, 'technical', technicalKey(signal))) ?? null,
         lastClosed: lastClosed.get(key) ?? null,
         duplicateOf: duplicate === null ? null : { alarm: duplicate.alarm === null ? null : (alarms.get(duplicate.alarm) ?? null) },
-        idSeenBefore: signal.messageId !== null && ids.has(idKey(signal.source, signal.messageId)),
+        idSeenBefore:
+          signal.messageId !== null && ids.has(idKey(signal.source, signal.messageId)) && !(same !== undefined && hides(same, signal)),
       };
     },
     learn({ signal, key, digest }, { verdict, decided, alarm }) {
       if (verdict !== 'duplicate') {
-        learnMessage({ source: signal.source, message_id: signal.messageId, digest: digest.toString('hex'), at: signal.receivedAt, alarm });
+        learnMessage({
+          source: signal.source,
+          message_id: signal.messageId,
+          digest: digest.toString('hex'),
+          at: signal.receivedAt,
+          alarm,
+          unproven: isUnproven(signal),
+        });
       }
       if (decided === null) return;
       const before = places.get(decided.alarm.number);

@@ -6,6 +6,7 @@ import type { Actor, AlarmCommand } from '../../src/alarms/command.ts';
 import type { Signal } from '../../src/alarms/signal.ts';
 import { fold } from '../../src/alarms/fold.ts';
 import { type Alarm, deadlineOf } from '../../src/alarms/alarm.ts';
+import { shortName } from '../../src/base/bytes.ts';
 import { MovableClock, minutes } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { receiptId, systemRandom } from '../../src/base/ids.ts';
@@ -106,6 +107,35 @@ await t.test('a duplicate of a signal whose alarm was closed is acknowledged and
   t.match(await keeper.keep(fresh('h1')), { verdict: 'opened' });
   const [second] = await rows('select fold from alarm where closed_at is null');
   t.match(second?.['fold'], { follows: number });
+});
+
+await t.test('who sends a unit’s next message before it, without proof, does not make a duplicate of the real one', async (t) => {
+  const forged = fresh('h1', { marks: ['unauthenticated'] });
+  const { alarm: first } = await keeper.keep(forged);
+  const real = (): Signal => ({ ...again(forged), marks: [] });
+  await clock.advance(20_000);
+  t.same(await keeper.keep(real()), { verdict: 'duplicate', alarm: first }, 'at once it is the same press, with its credentials');
+  await clock.advance(minutes(2));
+  t.same(await keeper.keep({ ...again(forged) }), { verdict: 'duplicate', alarm: first }, 'without proof once more: nothing new');
+  t.same(await keeper.keep(real()), { verdict: 'repeated', alarm: first }, 'later it is a press of its own');
+  t.match(await rows("select marks from signal where verdict = 'repeated'"), [{ marks: [] }]);
+  t.same(await keeper.keep(real()), { verdict: 'duplicate', alarm: first }, 'and its own repetition is one again');
+
+  const next = fresh('h2', { marks: ['unauthenticated'] });
+  const { alarm: burnt } = await keeper.keep(next);
+  await order(burnt ?? '', { command: 'confirm-contact', how: 'voice' });
+  await order(burnt ?? '', { command: 'close', outcome: 'helped-by-voice', text: '' });
+  t.match(await keeper.keep({ ...again(next), marks: [] }), { verdict: 'opened' }, 'also right after that alarm was closed');
+});
+
+await t.test('a sender whose name is longer than an index takes is kept all the same', async (t) => {
+  const long = Array.from({ length: 1000 }, (_, n) => String.fromCodePoint(0x4e00 + ((n * 7919) % 20_000))).join('');
+  const { verdict } = await keeper.keep(fresh('h1', { household: null, source: `scaip:${long}`, device: long }));
+  t.equal(verdict, 'opened');
+  const [kept] = await rows('select source, device, marks from signal');
+  t.match(kept, { source: shortName(`scaip:${long}`, 128), device: shortName(long), marks: ['processing-failed'] });
+  t.not(shortName(`${long}a`), shortName(`${long}b`), 'two long names stay two');
+  t.equal(shortName('26317'), '26317');
 });
 
 await t.test('a message that waits for an alarm which is just being closed finds it closed', async (t) => {

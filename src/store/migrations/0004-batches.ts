@@ -30,13 +30,13 @@ begin
   -- Earlier messages with the same id, or without id the same bytes, one for each pair of sender and message; and the
   -- alarms: everything that is open under the keys, and those, open or closed, that the earlier messages belong to.
   with by_id as (
-    select distinct on (s.source, s.message_id, s.digest) s.source, s.message_id, s.digest, s.received_at, s.alarm
+    select distinct on (s.source, s.message_id, s.digest) s.source, s.message_id, s.digest, s.received_at, s.alarm, s.marks
     from unnest(prepare_batch.id_sources, prepare_batch.ids) as m(source, id)
     join signal s on s.source = m.source and s.message_id = m.id
     where s.verdict <> 'duplicate'
     order by s.source, s.message_id, s.digest, s.received_at desc
   ), by_bytes as (
-    select distinct on (s.source, s.digest) s.source, null::text as message_id, s.digest, s.received_at, s.alarm
+    select distinct on (s.source, s.digest) s.source, null::text as message_id, s.digest, s.received_at, s.alarm, s.marks
     from unnest(prepare_batch.bytes_sources, prepare_batch.digests) as m(source, digest)
     join signal s on s.source = m.source and s.digest = m.digest
     where s.received_at > prepare_batch.bytes_since and s.message_id is null and s.verdict <> 'duplicate'
@@ -51,7 +51,8 @@ begin
   )
   select
     (select json_agg(json_build_object('source', source, 'message_id', message_id, 'digest', encode(digest, 'hex'),
-      'at', (extract(epoch from received_at) * 1000)::float8, 'alarm', alarm::text)) from before),
+      'at', (extract(epoch from received_at) * 1000)::float8, 'alarm', alarm::text,
+      'unproven', 'unauthenticated' = any(marks))) from before),
     (select json_agg(found) from found)
   into earlier, alarms;
 
