@@ -600,6 +600,10 @@ await t.test('the transaction key: what counts as another message, and what as t
     ['a To tag makes no difference', 1, {}, { to: '<sip:alarm@192.0.2.1>;tag=x' }],
     ['neither branch nor tag, the same', 1, { branch: null, tag: null }, { branch: null, tag: null }],
     ['neither branch nor tag, another body', 2, { branch: null, tag: null, body: 'a' }, { branch: null, tag: null, body: 'b' }],
+    ['the answer to a 401, under the same CSeq', 2, {}, { extra: ['Authorization: Digest response="1"'] }],
+    ['other credentials', 2, { extra: ['Authorization: Digest response="1"'] }, { extra: ['Authorization: Digest response="2"'] }],
+    ['the same credentials', 1, { extra: ['Authorization: Digest response="1"'] }, { extra: ['Authorization: Digest response="1"'] }],
+    ['credentials for a proxy', 2, {}, { extra: ['Proxy-Authorization: Digest response="1"'] }],
     ['all the same but the body', 2, { body: '<ref>1</ref>' }, { body: '<ref>2</ref>' }],
   ];
   for (const [name, wanted, first, second] of cases) {
@@ -614,6 +618,47 @@ await t.test('the transaction key: what counts as another message, and what as t
       t.same([messages.length, counters.retransmissions], [wanted, 2 - wanted], `${name}${answered ? ', answered' : ''}`);
     }
   }
+});
+
+await t.test('what failed on our side is decided anew when it comes again, what the device did wrong is not', async (t) => {
+  for (const method of ['MESSAGE', 'REGISTER']) {
+    for (const [status, times] of [
+      [200, 1],
+      [401, 1],
+      [403, 1],
+      [500, 2],
+      [503, 2],
+      [600, 1],
+    ] as const) {
+      const { receive, messages, registers, news } = coreBench();
+      const held = method === 'MESSAGE' ? messages : registers;
+      receive({ method });
+      held[0]?.answer({ status, reason: 'X' });
+      await settled();
+      receive({ method });
+      held[1]?.answer(OK);
+      await settled();
+      t.same(
+        [held.length, news()],
+        [times, [`${status} 1 ${method}`, `${times === 1 ? status : 200} 1 ${method}`]],
+        `${status} to ${method}`,
+      );
+    }
+  }
+  const { receive, calls, news } = coreBench();
+  const proven = { ...INVITE, extra: ['Authorization: Digest response="1"'] };
+  receive(INVITE);
+  receive(proven);
+  t.equal(calls.length, 1, 'a call that waits for its decision is not put out');
+  calls[0]?.answer({ status: 401, reason: 'Unauthorized' });
+  await settled();
+  receive(ACK);
+  news();
+  receive(proven);
+  calls[1]?.answer(BUSY);
+  await settled();
+  receive(proven);
+  t.same([calls.length, news()], [2, ['100 1 INVITE', '486 1 INVITE', '486 1 INVITE']], 'a call with credentials under the same CSeq');
 });
 
 await t.test('REGISTER: handed on once, answered in time, and never in the way of an alarm', async (t) => {

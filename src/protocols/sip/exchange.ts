@@ -74,7 +74,7 @@ export class Exchange {
       answered = true;
       late?.cancel();
       const bytes = write(request, answer, flow);
-      this.#transactions.answered(key, bytes, flow);
+      this.#transactions.answered(key, answer.status, bytes, flow);
       reply(bytes, answer.afterwards);
       if (this.#transactions.pending === 0) settled();
     };

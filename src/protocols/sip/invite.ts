@@ -5,7 +5,7 @@ import { sourceOf } from './address.ts';
 import { NO_ANSWER_TO_CALL } from './answers.ts';
 import type { Flow } from './flow.ts';
 import { type SipRequest, header } from './message.ts';
-import { inviteKey } from './server-transactions.ts';
+import { credentialsOf, inviteKey } from './server-transactions.ts';
 import type { Answer } from './write.ts';
 
 /** Decides how a call is refused: a final answer from 300 on (480, 486, 403). */
@@ -66,7 +66,10 @@ export class InviteTransactions {
   receive(request: SipRequest, flow: Flow, open: boolean): 'new' | 'again' | 'full' {
     const key = inviteKey(request, flow);
     const before = this.#calls.get(key);
-    if (before !== undefined) {
+    if (before !== undefined && before.state !== 'proceeding' && credentialsOf(request) !== credentialsOf(before.request)) {
+      // The answer to our 401, from a device that counts its CSeq no further.
+      this.#drop(before);
+    } else if (before !== undefined) {
       if (before.state !== 'confirmed') flow.send(before.last);
       return 'again';
     }

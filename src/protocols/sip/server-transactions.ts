@@ -19,12 +19,21 @@ export const MESSAGE_LIMITS: TransactionLimits = { pending: 10_000, answered: 50
 export const REGISTER_LIMITS: TransactionLimits = { pending: 1000, answered: 5000 };
 
 /**
- * The key of a request: method, sent-by, branch, Call-ID, CSeq number, From tag; and beyond RFC 3261 § 17.2.3 the source
- * and the body. Devices send constant branches, tags and perhaps Call-IDs, and behind NATs many have the same sent-by:
- * a match by mistake would swallow an alarm, a miss costs a duplicate that intake recognises.
+ * The key of a request: method, sent-by, branch, Call-ID, CSeq number, From tag; and beyond RFC 3261 § 17.2.3 the source,
+ * the body and the credentials. Devices send constant branches, tags and perhaps Call-IDs, and answer a 401 under the same
+ * CSeq; behind NATs many have the same sent-by: a match by mistake would swallow an alarm, a miss costs a duplicate that
+ * intake recognises.
  */
 export function transactionKey(request: SipRequest, flow: Flow): string {
-  return hashed([request.method, ...keyParts(request, flow)], request.body);
+  return hashed([request.method, ...keyParts(request, flow), credentialsOf(request)], request.body);
+}
+
+/** The credentials of a request, all of them as they came. */
+export function credentialsOf({ headers }: SipRequest): string {
+  return headers
+    .filter(({ name }) => name === 'authorization' || name === 'proxy-authorization')
+    .map(({ value }) => value)
+    .join('\n');
 }
 
 /** The key that an INVITE shares with its ACK and its CANCEL (RFC 3261 § 9.2, 17.2.3). */
@@ -95,11 +104,14 @@ export class ServerTransactions {
     this.#pending.get(key)?.push(reply);
   }
 
-  /** The answer is there; over UDP it is kept for timer J, the oldest going first when there are too many. */
-  answered(key: string, bytes: Uint8Array, flow: Flow): void {
+  /**
+   * The answer is there; over UDP it is kept for timer J, the oldest going first when there are too many. A failure of
+   * ours (5xx) is not: repeating the request is harmless, and the next try may go well.
+   */
+  answered(key: string, status: number, bytes: Uint8Array, flow: Flow): void {
     for (const reply of this.#pending.get(key) ?? []) reply(bytes);
     this.#pending.delete(key);
-    if (flow.transport !== 'udp') return;
+    if (flow.transport !== 'udp' || (status >= 500 && status < 600)) return;
     this.#answered.set(key, { bytes, until: this.#clock.monotonic() + TIMER_J });
     const oldest = this.#answered.keys().next();
     if (this.#answered.size > this.#limits.answered && !oldest.done) this.#answered.delete(oldest.value);
