@@ -124,8 +124,9 @@ export async function startSipIntake(context: IntakeContext): Promise<ScaipServe
         const { source, device } = incoming.sender;
         try {
           const held = await holding.hold(signalOf(incoming, interpretation, at, random));
-          if (held === 'full') refusals.count({ protocol: 'scaip', source: device, code: 'too-many-held', detail: source });
-          return held === 'held' ? 'held' : 'nothing-to-hold';
+          if (held === 'full' || held === 'not-held')
+            refusals.count({ protocol: 'scaip', source: device, code: 'too-many-held', detail: source });
+          return held === 'full' ? 'nothing-to-hold' : held;
         } catch (error) {
           log.error('alarm-not-held', { device, protocol: 'scaip', error });
           return 'not-held';

@@ -13,6 +13,7 @@ export interface HeldKey {
   readonly digest: Uint8Array;
 }
 
+/** Technical warnings on the one hand and all others on the other have these places each: warnings keep no call for help out. */
 export interface HoldLimits {
   readonly perSource: number;
   /** Beyond this only the first of a source is held: whoever floods the table keeps no other unit's alarm out of it. */
@@ -38,13 +39,14 @@ export interface HeldStore {
 }
 
 /**
- * `held`: durable, will be shown unless `released`. `nothing-to-hold`: without proof it counts for nothing. `full`: the unit
- * has so many waiting that its alarm is there in any case.
+ * `held`: durable, will be shown unless `released`. `nothing-to-hold`: without proof it counts for nothing. `full`: a technical
+ * warning, and as many of the unit are waiting. `not-held`: what may be a call for help did not fit; the unit must try again.
  */
-export type Held = 'held' | 'nothing-to-hold' | 'full';
+export type Held = 'held' | 'nothing-to-hold' | 'full' | 'not-held';
 
 export interface HoldingCounts {
   readonly held: number;
+  /** Had no place. */
   readonly full: number;
   /** Kept without credentials. */
   readonly shown: number;
@@ -175,7 +177,8 @@ export function createHolding(parts: {
       if (!HELD_ROLES.includes(signal.meaning.role)) return 'nothing-to-hold';
       const held = await holdOne(signal);
       counts[held ? 'held' : 'full'] += 1;
-      return held ? 'held' : 'full';
+      if (held) return 'held';
+      return signal.meaning.role === 'technical' ? 'full' : 'not-held';
     },
     released: (source, digest) => removed({ source: storable(source), digest }),
     async sweep() {

@@ -7,17 +7,24 @@ import type { HeldStore } from '../intake/hold.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
 
-// In the order of their keys, so that two processes that hold at once cannot wait for each other in a circle.
+// Technical warnings and what may be a call for help have places of their own. Inserted in the order of their keys, so that two
+// processes that hold at once cannot wait for each other in a circle.
+const IS_TECHNICAL = (signal: string): string => `${signal}->'meaning'->>'role' is not distinct from 'technical'`;
 const HOLD = `
   with told as (
-    select t.n, t.id, t.source, t.signal, b.digest, b.raw, row_number() over (partition by t.source order by t.n) as place
+    select t.n, t.id, t.source, t.signal, b.digest, b.raw, ${IS_TECHNICAL('t.signal')} as technical,
+      row_number() over (partition by t.source, ${IS_TECHNICAL('t.signal')} order by t.n) as place
     from jsonb_to_recordset($1::jsonb) as t(n int, id uuid, source text, signal jsonb)
     join unnest($2::bytea[], $3::bytea[]) with ordinality as b(digest, raw, n) on b.n = t.n
-  ), full_up as (select count(*) >= $7 as yes from (select from held_signal limit $7) h)
+  ), crowd as (
+    select ${IS_TECHNICAL('signal')} as technical from held_signal group by 1 having count(*) >= $7
+  ), placed as (
+    select told.*, (select count(*) from held_signal h where h.source = told.source and (${IS_TECHNICAL('h.signal')}) = told.technical) as before
+    from told
+  )
   insert into held_signal (id, source, digest, held_at, due_at, signal, raw)
-  select id, source, digest, $4, $5, signal, raw from told
-  where place + (select count(*) from held_signal h where h.source = told.source) <= $6
-    and (not (select yes from full_up) or (place = 1 and not exists (select from held_signal h where h.source = told.source)))
+  select id, source, digest, $4, $5, signal, raw from placed
+  where place + before <= $6 and (technical not in (select technical from crowd) or place + before = 1)
   order by source, digest
   on conflict do nothing
   returning 1`;

@@ -126,17 +126,47 @@ await t.test('a table that somebody floods keeps no other unit out', async (t) =
   const holding = holdingWith(t, clock, { limits: { perSource: 3, inAll: 5 } });
   const from = (source: string, text: string) => holding.hold(message(text, clock, { source }));
   const flood = await Promise.all(Array.from({ length: 20 }, (_, n) => from('scaip:flood', `f${n}`)));
-  t.same(flood, ['held', 'held', 'held', ...Array.from({ length: 17 }, () => 'full')]);
+  t.same(flood, ['held', 'held', 'held', ...Array.from({ length: 17 }, () => 'not-held')]);
   t.equal(await from('scaip:flood', 'f1'), 'held', 'what is held already still is');
   t.same(await Promise.all([from('scaip:b', 'b1'), from('scaip:b', 'b2')]), ['held', 'held']);
   t.same(await Promise.all([from('scaip:b', 'b3'), from('scaip:c', 'c1'), from('scaip:c', 'c2'), from('scaip:d', 'd1')]), [
-    'full',
+    'not-held',
     'held',
-    'full',
+    'not-held',
     'held',
   ]);
   t.equal(await count('held_signal'), 7);
   t.match(holding.counts(), { full: 19 });
+});
+
+await t.test('technical warnings in a unit’s name keep its call for help out of no place', async (t) => {
+  const clock = new MovableClock();
+  const holding = holdingWith(t, clock);
+  const source = 'scaip:26317';
+  const technical = { role: 'technical', kind: 'battery-low', priority: 'technical', trigger: '' } as const;
+  const warn = (name: string) => holding.hold(message(name, clock, { source, meaning: technical }));
+  const warnings = await Promise.all(Array.from({ length: 130 }, (_, n) => warn(`w${n}`)));
+  t.equal(warnings.filter((one) => one === 'held').length, 100);
+  t.equal(warnings.filter((one) => one === 'full').length, 30);
+  t.equal(await holding.hold(message('help', clock, { source })), 'held');
+  for (const role of ['unreadable', 'call'] as const)
+    t.equal(await holding.hold(message(role, clock, { source, meaning: { ...technical, role } })), 'held', role);
+  const mixed = await Promise.all(
+    Array.from({ length: 110 }, (_, n) => (n % 10 === 0 ? warn(`x${n}`) : holding.hold(message(`h${n}`, clock, { source })))),
+  );
+  t.equal(mixed.filter((one) => one === 'held').length, 97, 'a hundred of its own');
+  t.equal(mixed.filter((one) => one === 'not-held').length, 2, 'and what does not fit is never said to be there');
+  t.equal(mixed.filter((one) => one === 'full').length, 11);
+  await clock.advance(HELD_FOR_MS);
+  await holding.sweep();
+  t.equal(await count(`signal where message_id = 'help'`), 1);
+
+  const small = holdingWith(t, clock, { limits: { perSource: 5, inAll: 4 } });
+  const from = (unit: string, name: string, meaning: Partial<Signal['meaning']> = {}) =>
+    small.hold(message(name, clock, { source: unit, meaning: { ...signal().meaning, ...meaning } }));
+  for (let n = 0; n < 6; n++) await from(`scaip:${n % 2}`, `t${n}`, technical);
+  t.equal(await count('held_signal'), 4);
+  for (const name of ['n1', 'n2', 'n3']) t.equal(await from('scaip:0', name), 'held', 'all places full of warnings, none of them its own');
 });
 
 await t.test('PostgreSQL away: nothing is held, and nobody is told so', async (t) => {
