@@ -51,7 +51,9 @@ export function figureOf(
   const latencies = result.latencies[stage];
   const reached = result.reached[stage] ?? 0;
   const failures = Object.entries(result.failures).map(([why, count]) => `${count} × ${why}`);
-  const note = [about.note ?? '', ...failures].filter((text) => text !== '').join('; ');
+  const { repeated = 0 } = result;
+  const again = repeated === 0 ? [] : [`${repeated} datagrams sent again`];
+  const note = [about.note ?? '', ...failures, ...again].filter((text) => text !== '').join('; ');
   return {
     ...about,
     ...(note === '' ? {} : { note }),

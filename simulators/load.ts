@@ -110,7 +110,7 @@ export async function loadScaip(options: ScaipLoadOptions): Promise<LoadResult> 
   });
   try {
     await inBatches(Math.min(sockets, units), async () => void wires.push(await ScaipWire.open(transport, host, port, clock)));
-    return await openLoop(options, ['ok', 'mrs'], clock, (i, progress) => {
+    const result = await openLoop(options, ['ok', 'mrs'], clock, (i, progress) => {
       const unit = i % units;
       const ref = `${run}${i.toString(36)}`;
       const cid = controllerId(unit);
@@ -120,6 +120,7 @@ export async function loadScaip(options: ScaipLoadOptions): Promise<LoadResult> 
         failed: (why) => progress.failed(why),
       });
     });
+    return { ...result, repeated: wires.reduce((sum, wire) => sum + wire.repeated, 0) };
   } finally {
     repeating.cancel();
     for (const wire of wires) wire.close();

@@ -39,6 +39,8 @@ export interface LoadResult {
   readonly lost: number;
   /** Why those failed of which that is known, warm-up included: words and how many. */
   readonly failures: Readonly<Record<string, number>>;
+  /** Over UDP: datagrams that had to be sent again. */
+  readonly repeated?: number;
   /** From the first measured schedule to the last stamp. */
   readonly spanMs: Milliseconds;
   /** Messages that reached the last stage, for each second of `spanMs`. */

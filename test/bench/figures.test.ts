@@ -53,8 +53,11 @@ await t.test('a load becomes a figure by nearest rank; what was lost is said, no
   });
   const none: LoadResult = { ...result, reached: { puback: 0 }, latencies: { puback: latenciesOf(Float64Array.of()) } };
   t.match(figureOf(none, 'puback', { id: 'x', what: 'x', offered: 1 }), { perSecond: 0, p50: null, p99: null, max: null, lost: 110 });
-  const failed: LoadResult = { ...result, failures: { 'answered 503': 9, 'connection ended': 1 } };
-  t.equal(figureOf(failed, 'puback', { id: 'x', what: 'x', offered: 1, note: 'so' }).note, 'so; 9 × answered 503; 1 × connection ended');
+  const failed: LoadResult = { ...result, repeated: 3, failures: { 'answered 503': 9, 'connection ended': 1 } };
+  t.equal(
+    figureOf(failed, 'puback', { id: 'x', what: 'x', offered: 1, note: 'so' }).note,
+    'so; 9 × answered 503; 1 × connection ended; 3 datagrams sent again',
+  );
   t.match(figureOf(result, 'mrs', { id: 'x', what: 'x', offered: 1 }), { p50: null, lost: 110 }, 'a stage that nothing reached');
 });
 

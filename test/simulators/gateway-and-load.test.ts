@@ -297,8 +297,9 @@ await t.test('load over SCAIP on UDP: what is not answered is sent again, what i
     else accept(from);
   });
   const options = { address: `127.0.0.1:${receiver.port}`, transport: 'udp', units: 2, controllerId: String, run: 'r' } as const;
-  const { reached, latencies } = await loadScaip({ ...options, clock: new RunningClock(), ratePerSecond: 100, forMs: 50 });
+  const { reached, repeated, latencies } = await loadScaip({ ...options, clock: new RunningClock(), ratePerSecond: 100, forMs: 50 });
   t.match(reached, { ok: 5, mrs: 5 });
+  t.equal(repeated, 5);
   t.ok((latencies['ok']?.min ?? 0) >= 490, 'after T1');
   t.equal(receiver.requests().length, 10);
 });
