@@ -22,7 +22,7 @@ import { Framer } from '../../src/protocols/sip/framer.ts';
 import { type SipServer, startSip } from '../../src/protocols/sip/listen.ts';
 import { type Framed, LIMITS, header } from '../../src/protocols/sip/message.ts';
 import { parseDatagram } from '../../src/protocols/sip/parse.ts';
-import { RATE_LIMITS, RateLimits } from '../../src/protocols/sip/rate.ts';
+import { type Asked, RATE_LIMITS, RateLimits, type Sender } from '../../src/protocols/sip/rate.ts';
 import type { TlsIdentitySource } from '../../src/protocols/sip/tls.ts';
 import { type TestCertificate, testCertificate, withoutOpenssl } from '../support/certificates.ts';
 
@@ -677,6 +677,11 @@ const NASTY: readonly (readonly [string, Buffer])[] = [
   ['an XML body of long names', after(`${HEAD}\r\n`, fill(`<${'a'.repeat(63)} `, K64))],
   ['a body of blanks', after(`${HEAD}\r\n`, fill(' ', K64))],
   ['a body that never ends', after(`${HEAD}Content-Length: 4000000000\r\n\r\n`, fill('\n', K64))],
+  ['a long XML body of closing tags', after(`${HEAD}Content-Length: 32768\r\n\r\n<mrq>`, fill('</mr', K64))],
+  ['a long XML body, then blanks', after(`${HEAD}Content-Length: 32768\r\n\r\n<mrq></mrq>`, fill(' ', K64))],
+  ['a long XML body, then half a start line', after(`${HEAD}Content-Length: 32768\r\n\r\n<mrq></mrq>MESSAGE sip:`, fill('a', K64))],
+  ['XML bodies of 1 too much', fill(`${HEAD}Content-Length: 5\r\n\r\n<a/>`, K64)],
+  ['XML bodies of much too much', fill(`${HEAD}Content-Length: 32768\r\n\r\n<a></a>`, K64)],
   ['small messages', fill(`${HEAD}Content-Length: 0\r\n\r\n`, K64)],
 ];
 
@@ -749,10 +754,11 @@ await t.test('bodies without a length end at the same byte however they are cut'
 });
 
 await t.test('rate limits: whatever strangers do, a unit of the register is taken', async (t) => {
-  const limits = { strangersInAll: 20, perStranger: 5, perUnit: 10, perAddress: null };
+  const limits = { strangersInAll: 20, strangersOther: 7, perStranger: 5, perUnit: 10, perAddress: null };
+  const asked = fc.constantFrom<Asked>('alarm', 'heartbeat', 'registration', 'call');
   const name = fc.constantFrom('26317', '10149471', 'a', 'b', 'c', '', 'x'.repeat(300));
   const address = fc.constantFrom('192.0.2.1', '192.0.2.2', '2001:db8::1');
-  const step = fc.record({ unit: name, address, wait: fc.integer({ min: 0, max: 2000 }) });
+  const step = fc.record({ unit: name, address, asks: asked, wait: fc.integer({ min: 0, max: 2000 }) });
   for (const perAddress of [null, 3]) {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 300 }), fc.integer({ min: 1, max: 8 }), (steps, maxBuckets) => {
@@ -763,13 +769,13 @@ await t.test('rate limits: whatever strangers do, a unit of the register is take
         let heard = begunAt - 6000;
         for (const { wait, ...who } of steps) {
           void clock.advance(wait);
-          if (rates.admit({ ...who, known: false })) taken++;
+          if (rates.admit({ ...who, known: false }) && (who.asks === 'alarm' || who.asks === 'heartbeat')) taken++;
           // Ten a minute are allowed: one every six seconds, in the midst of them and from the same address.
           if (clock.now() - heard >= 6000) {
             heard = clock.now();
-            assert.ok(rates.admit({ unit: '26317', known: true, address: '192.0.2.1' }));
+            assert.ok(rates.admit({ unit: '26317', known: true, address: '192.0.2.1', asks: who.asks }));
           }
-          assert.ok(rates.size <= 4 * maxBuckets);
+          assert.ok(rates.size <= 3 * maxBuckets + 3);
         }
         const minutesGone = (clock.now() - begunAt) / 60_000;
         assert.ok(taken <= limits.strangersInAll * (1 + minutesGone) + 1e-6);
@@ -779,15 +785,17 @@ await t.test('rate limits: whatever strangers do, a unit of the register is take
   }
   const clock = new MovableClock();
   const rates = new RateLimits({ clock, limits });
-  const admitted = (count: number, who: { unit: string; known: boolean; address: string }) =>
-    upTo(count).filter(() => rates.admit(who)).length;
-  const stranger = (unit: string, from = '192.0.2.9') => ({ unit, known: false, address: from });
+  const admitted = (count: number, who: Sender) => upTo(count).filter(() => rates.admit(who)).length;
+  const stranger = (unit: string, from = '192.0.2.9', asks: Asked = 'alarm') => ({ unit, known: false, address: from, asks });
+  t.equal(upTo(50).filter((i) => rates.admit(stranger(`r${i}`, '192.0.2.9', 'registration'))).length, 7);
+  t.equal(upTo(50).filter((i) => rates.admit(stranger(`r${i}`, '192.0.2.9', 'call'))).length, 7, 'calls are another sort');
   t.equal(admitted(50, stranger('a')), 5);
   t.equal(admitted(50, stranger('a', '192.0.2.10')), 5 - 5, 'a stranger by its name, wherever it is');
   t.equal(admitted(50, stranger('b')), 5, 'per address is off: the next one there is taken');
   t.equal(upTo(50).filter((i) => rates.admit(stranger(`n${i}`))).length, 10, 'all strangers together');
-  const unit = { unit: '26317', known: true, address: '192.0.2.9' };
-  t.equal(admitted(50, unit), 10, 'a unit has its own share, and no more');
+  const unit = { unit: '26317', known: true, address: '192.0.2.9', asks: 'alarm' } as const;
+  for (const asks of ['heartbeat', 'registration', 'call'] as const) t.equal(admitted(50, { ...unit, asks }), 10, asks);
+  t.equal(admitted(50, unit), 10, 'a unit has its own share for alarms, whatever else comes in its name, and no more');
   t.equal(admitted(1, { ...unit, address: '192.0.2.1' }), 1, 'who takes its name elsewhere does not take its share');
   await clock.advance(6000);
   t.equal(admitted(50, unit), 1, 'it comes back evenly');
@@ -797,14 +805,14 @@ await t.test('rate limits: whatever strangers do, a unit of the register is take
   t.ok(perAddress.admit(stranger('n', '192.0.2.77')));
   t.ok(perAddress.admit(unit), 'a unit behind the same address is taken');
   const many = new RateLimits({ clock, limits: { strangersInAll: 1e6 }, maxBuckets: 100 });
-  for (const i of upTo(5000)) many.admit({ unit: `${i}`, known: i % 2 === 0, address: `${i}` });
+  for (const i of upTo(5000)) many.admit({ unit: `${i}`, known: i % 2 === 0, address: `${i}`, asks: 'alarm' });
   t.ok(many.size <= 400, `${many.size} buckets`);
 });
 
 await t.test('the page on SIP says what the limits are', async (t) => {
   const page = readFileSync(new URL('../../docs/protocols/sip.md', import.meta.url), 'utf8');
   const { connections, idle, idleStranger, stalled, trickling, handshakes, handshake, held } = STREAM_LIMITS;
-  const { strangersInAll, perStranger, perUnit, perAddress } = RATE_LIMITS;
+  const { strangersInAll, strangersOther, perStranger, perUnit, perAddress } = RATE_LIMITS;
   for (const row of [
     `| connections | ${connections.toLocaleString('en')} over TCP`,
     `| silence | ${idle / 60_000} min, ${idleStranger / 1000} s for`,
@@ -816,6 +824,7 @@ await t.test('the page on SIP says what the limits are', async (t) => {
     `| unanswered requests on one connection | ${MAX_WAITING} |`,
     `hold together | ${held / 1024 / 1024} MiB |`,
     `does not know | ${strangersInAll} |`,
+    `their REGISTERs, and as many INVITEs | ${strangersOther} |`,
     `by its name | ${perStranger} |`,
     `from one address | ${perUnit} |`,
   ])

@@ -187,7 +187,7 @@ await t.test('bodies of undeclared, wrong or enormous length on a stream', async
   t.same(bodies(long.settle(false)), [BODY], 'declared too long: whole XML is taken at a lull');
   const swallowed = new Framer();
   swallowed.push(request({ length: BODY.length + 2000 }));
-  t.same(swallowed.push(request()), []);
+  t.same(swallowed.push(Buffer.concat([Buffer.from('x\r\n'), request()])), []);
   t.same(bodies(swallowed.settle(false)), [BODY, BODY], 'and what it had swallowed with it');
   const half = new Framer();
   half.push(request().subarray(0, -10));
@@ -203,6 +203,59 @@ await t.test('bodies of undeclared, wrong or enormous length on a stream', async
   );
   t.same(bodies(huge.push(request())), [BODY], 'what is over the limit is read past');
   t.equal(huge.takeNoise(), 0);
+});
+
+await t.test('a body that is declared too long takes nothing from the message behind it, however it is cut', async (t) => {
+  const second = BODY.replace('<ref>1', '<ref>2');
+  const answer =
+    'SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=b\r\nFrom: <sip:a@b>\r\nTo: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 MESSAGE\r\n';
+  const behind: [string, Buffer][] = [
+    ['a MESSAGE', request({ cseq: 2, body: second })],
+    ['a MESSAGE behind an empty line', Buffer.concat([Buffer.from('\r\n'), request({ cseq: 2, body: second })])],
+    ['a REGISTER', request({ cseq: 2, body: second, method: 'REGISTER' })],
+    ['a response', Buffer.concat([Buffer.from(`${answer}Content-Length: 0\r\n\r\n`), request({ cseq: 2, body: second })])],
+    [
+      'another that is too long',
+      Buffer.concat([request({ cseq: 2, body: second, length: second.length + 5 }), request({ method: 'OPTIONS', body: '' })]),
+    ],
+  ];
+  const taken = (framed: readonly Framed[]): string[] =>
+    bodies(framed)
+      .map((one) => one.trim())
+      .filter((one) => one !== '');
+  for (const [name, next] of behind) {
+    for (const over of [1, 2, 7, 8, 9, 40, 300, 700, 30_000, 100_000]) {
+      const bytes = Buffer.concat([request({ length: BODY.length + over }), next]);
+      const whole = new Framer();
+      t.same(taken(whole.push(bytes)), [BODY, second], `${name}, ${over} too long`);
+      t.notOk(whole.unfinished);
+      const single = new Framer();
+      assert.deepEqual(
+        taken([...bytes].flatMap((byte) => single.push(Uint8Array.of(byte)))),
+        [BODY, second],
+        `${name}, ${over}, in single bytes`,
+      );
+      for (let size = 0; size < bytes.length; size++) {
+        const framer = new Framer();
+        const both = [...framer.push(bytes.subarray(0, size)), ...framer.push(bytes.subarray(size))];
+        assert.ok(both.every((one) => one.type !== 'malformed'));
+        assert.deepEqual(taken(both), [BODY, second], `${name}, ${over} too long, cut at ${size}`);
+      }
+    }
+  }
+  for (const [name, body] of [
+    ['text behind the root', `${BODY}MESSAGES`],
+    ['a line that is no start line', `${BODY}\r\nMESSAGE x\r\n`],
+    ['a start line in a value', `<mrq><ite>\r\nMESSAGE sip:a@b SIP/2.0\r\n</ite></mrq>`],
+    ['a body that is no XML', 'x <a></a>MESSAGE sip:a@b SIP/2.0\r\n'],
+    ['blanks', `  ${BODY}\r\n\r\n`],
+    ['nothing but blanks', '\r\n'],
+    ['no end', '<mrq>'],
+  ] as const)
+    t.same(bodies(new Framer().push(Buffer.concat([request({ body }), request()]))), [body, BODY], `${name} belongs to the body`);
+  const waits = new Framer();
+  t.same(waits.push(request({ body: `${BODY}ME` })), []);
+  t.same(bodies(waits.settle(false)), [BODY], 'what may become a start line is waited for until a lull');
 });
 
 await t.test('keepalives', async (t) => {

@@ -1,6 +1,7 @@
 /** Cuts a byte stream into SIP messages, one byte at a time or twenty messages at once, and finds its way back out of noise. */
 import { type Framed, LIMITS } from './message.ts';
 import { type Head, assemble, findStartLine, isBlank, parseHead, parseStartLine } from './parse.ts';
+import { OverlongBody } from './overlong.ts';
 import { XmlEnd } from './xml-end.ts';
 
 const CAPACITY = LIMITS.head + LIMITS.body;
@@ -19,7 +20,8 @@ const NOTHING = new Uint8Array(0);
  *
  * Resync rule: outside a message every line that is no start line is noise and dropped; so is a head inside which a
  * start line turns up. A line that merely ends in a request line of a known method begins a message there.
- * A body ends by Content-Length; without one, an XML body ends with the closing tag of its root.
+ * A body ends by Content-Length, but before the start line of the next message where that stands inside the length right
+ * behind the root of an XML body, and what may yet become such a line is waited for; without a length, an XML body ends with the closing tag of its root.
  * However it is cut, each byte is looked at a bounded number of times; of keepalives at most one comes out of one push.
  */
 export class Framer {
@@ -33,6 +35,7 @@ export class Framer {
   /** Blanks at the beginning of a body without a length, and how far its XML was searched. */
   #blanks = 0;
   #xmlEnd = new XmlEnd();
+  #overlong = new OverlongBody();
   /** Bytes of an oversized body still to be read past. */
   #skip = 0;
   #lineFeeds = 0;
@@ -174,6 +177,7 @@ export class Framer {
     this.#state = 'body';
     this.#blanks = 0;
     this.#xmlEnd = new XmlEnd();
+    this.#overlong = new OverlongBody();
   }
 
   #refuseHead(out: Framed[]): boolean {
@@ -190,7 +194,9 @@ export class Framer {
     if (head === null) return false;
     const there = this.#length - this.#from;
     if (typeof head.contentLength === 'number') {
-      if (there < Math.min(head.contentLength, LIMITS.body)) return false;
+      const end = this.#overlong.find(this.#view(), Math.min(head.contentLength, LIMITS.body));
+      if (typeof end === 'number') return this.#deliver(out, head, end, true);
+      if (end === 'open' || there < Math.min(head.contentLength, LIMITS.body)) return false;
       this.#deliver(out, head, Math.min(head.contentLength, LIMITS.body), head.contentLength > LIMITS.body);
       const over = Math.max(0, head.contentLength - LIMITS.body);
       const here = Math.min(over, this.#length - this.#from);
