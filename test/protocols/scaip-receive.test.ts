@@ -99,6 +99,18 @@ function proof(answer: string | undefined, algorithm: 'MD5' | 'SHA-256', secret 
   return `Authorization: ${value ?? ''}\r\n`;
 }
 
+/** The same for another method, with MD5. */
+function proofFor(method: string, asked: string): string {
+  const challenge = /WWW-Authenticate: (.*algorithm=MD5.*)/.exec(asked)?.[1] ?? '';
+  const nonce = /nonce="([^"]+)"/.exec(challenge)?.[1] ?? '';
+  const uri = 'sip:alarm@centre.example:5060';
+  const response = md5(`${md5(A1)}:${nonce}:00000001:c0ffee:auth:${md5(`${method}:${uri}`)}`);
+  return (
+    `Authorization: Digest username="10149471", realm="responssenter", nonce="${nonce}", uri="${uri}", response="${response}", ` +
+    'algorithm=MD5, qop=auth, nc=00000001, cnonce="c0ffee"\r\n'
+  );
+}
+
 for (const algorithm of ['MD5', 'SHA-256'] as const) {
   await t.test(`credentials with ${algorithm}: held before the 401, then taken as any other`, async (t) => {
     const clock = new MovableClock();
@@ -345,41 +357,101 @@ const ackTo = (one: string, cseq: number): Buffer =>
       .replace(/To: .*/, /To: .*/.exec(one)?.[0] ?? ''),
   );
 
-await t.test('calls: kept once a minute and told that there is no voice; strangers are turned away', async (t) => {
-  const clock = new MovableClock();
-  const kept = [false, true, true];
-  const call = () => Promise.resolve((kept.shift() ?? true) ? KEPT : ({ kept: false } as const));
-  const units = { '10149471': {}, '26317': PROVING };
-  const { server, calls, refused } = await start({ clock, call, units });
-  const unit = await Unit.udp(server);
-  let cseq = 0;
-  const calling = async (from: string, callId: string): Promise<string> => {
+/** A unit that calls, and says that it has heard the answer. */
+function caller(unit: Unit): (from: string, callId: string, more?: string) => Promise<string> {
+  let last = 0;
+  return async (from, callId, more = '') => {
+    const cseq = ++last;
     const before = unit.got.length;
-    unit.send(message({ ...INVITE, callId, cseq: ++cseq, from: `sip:${from}@x` }));
+    unit.send(message({ ...INVITE, callId, cseq, from: `sip:${from}@x`, more }));
     const isFinal = (one: string): boolean => one.startsWith('SIP/2.0') && statusOf(one) >= 200 && one.includes(`CSeq: ${cseq} INVITE`);
     await until(() => unit.got.slice(before).some(isFinal), `an answer to ${callId}`);
     const answer = unit.got.slice(before).find(isFinal) ?? '';
     unit.send(ackTo(answer, cseq));
     return answer;
   };
+}
+
+await t.test('calls: each is kept before it is told that there is no voice, a flood is told so; strangers are turned away', async (t) => {
+  const clock = new MovableClock();
+  const kept = [false];
+  const call = () => Promise.resolve((kept.shift() ?? true) ? KEPT : ({ kept: false } as const));
+  const { server, calls, refused } = await start({ clock, call, units: { '10149471': {}, '26317': {} } });
+  const unit = await Unit.udp(server);
+  const calling = caller(unit);
   t.equal(statusOf(await calling('10149471', 'call-0')), 503, 'could not be kept');
-  t.equal(statusOf(await calling('10149471', 'call-1')), 480);
-  t.equal(statusOf(await calling('10149471', 'call-2')), 480);
+  for (const callId of ['call-0', 'call-1', 'call-2', 'call-3', 'call-4', 'call-5'])
+    t.equal(statusOf(await calling('10149471', callId)), 480);
   t.same(
-    calls.map(({ callId, names }) => [callId, names.user]),
-    [
-      ['call-0', '10149471'],
-      ['call-1', '10149471'],
-    ],
+    calls.map(({ callId, names }) => `${callId} ${names.user}`),
+    ['call-0', 'call-0', 'call-1', 'call-2', 'call-3', 'call-4', 'call-5'].map((callId) => `${callId} 10149471`),
+    'one that comes seconds after another counts as well: the alarm of the first may be closed',
   );
+  const refusal = await calling('10149471', 'call-6');
+  t.match(refusal, /^SIP\/2\.0 503 .*\r\nRetry-After: 5\r\n/s, 'too many: nobody says that it was kept');
+  t.same([calls.length, refused], [7, ['rate-limited 10149471 INVITE']]);
+  t.equal(statusOf(await calling('10149471', 'call-1')), 480, 'the same call again is no other one');
+  t.equal(statusOf(await calling('26317', 'call-7')), 480, 'another unit has room of its own');
   await clock.advance(minutes(1));
-  t.equal(statusOf(await calling('10149471', 'call-3')), 480);
-  t.equal(calls.length, 3);
-  t.equal(statusOf(await calling('nobody', 'call-4')), 403);
-  t.same(refused, ['unknown-caller nobody INVITE']);
-  t.equal(statusOf(await calling('26317', 'call-5')), 401);
-  t.equal(calls.length, 3);
-  t.equal(server.counters().held, 1, 'a call without credentials waits for them as an alarm does');
+  t.equal(statusOf(await calling('10149471', 'call-6')), 480);
+  t.same([calls.length, calls.at(-1)?.callId], [10, 'call-6']);
+
+  const before = unit.got.length;
+  unit.send(message({ ...INVITE, callId: 'call-8', cseq: 99, from: 'sip:nobody@x' }));
+  await until(() => unit.got.slice(before).some((one) => statusOf(one) === 403), 'the refusal');
+  t.equal(refused.at(-1), 'unknown-caller nobody INVITE');
+  await clock.advance(seconds(32));
+  t.equal(statusOf(await calling('26317', 'call-9')), 480);
+  t.equal(unit.got.filter((one) => statusOf(one) === 403).length, 1, 'a stranger draws one refusal, not a dozen');
+});
+
+await t.test('calls: one that comes while another is being kept is not answered before it is kept itself', async (t) => {
+  const open: (() => void)[] = [];
+  const call = () => new Promise<typeof KEPT>((resolve) => open.push(() => resolve(KEPT)));
+  const { server, calls } = await start({ call, units: { '10149471': {} } });
+  const unit = await Unit.udp(server);
+  const refusals = () => unit.got.filter((one) => statusOf(one) === 480).map((one) => /CSeq: (\d)/.exec(one)?.[1]);
+  unit.send(message({ ...INVITE, callId: 'a', cseq: 1 }));
+  unit.send(message({ ...INVITE, callId: 'b', cseq: 2 }));
+  await until(() => calls.length === 2, 'both calls');
+  open[1]?.();
+  await until(() => refusals().length > 0, 'an answer');
+  t.same(refusals(), ['2']);
+  unit.send(ackTo(unit.got.find((one) => statusOf(one) === 480) ?? '', 2));
+  open[0]?.();
+  await until(() => refusals().includes('1'), 'the other answer');
+  unit.send(ackTo(unit.got.find((one) => statusOf(one) === 480 && one.includes('CSeq: 1')) ?? '', 1));
+});
+
+await t.test('calls: what was held for want of credentials is released by them, however many calls there are', async (t) => {
+  const clock = new MovableClock();
+  const events: string[] = [];
+  const call = ({ callId }: { callId: string }, { authenticated }: { authenticated: boolean }) => {
+    events.push(`accepted ${callId} ${authenticated ? 'proven' : 'unproven'}`);
+    return Promise.resolve(KEPT);
+  };
+  const holdCall = ({ callId }: { callId: string }) => {
+    events.push(`held ${callId}`);
+    return Promise.resolve('held' as const);
+  };
+  const { server, refused } = await start({ clock, call, holdCall, units: { '10149471': PROVING } });
+  const calling = caller(await Unit.udp(server));
+  const prove = async (callId: string, held: boolean): Promise<void> => {
+    const asked = await calling('10149471', callId);
+    t.equal(statusOf(asked), 401);
+    events.length = 0;
+    const more = proofFor('INVITE', asked);
+    t.equal(statusOf(await calling('10149471', callId, more)), 480);
+    t.same(events, [`accepted ${callId} proven`], held ? 'the second within a minute too' : '');
+  };
+  await prove('c1', false);
+  await prove('c2', true);
+  for (const callId of ['c3', 'c4', 'c5', 'c6']) t.equal(statusOf(await calling('10149471', callId)), 401);
+  events.length = 0;
+  t.equal(statusOf(await calling('10149471', 'c7')), 401);
+  t.same(events, [], 'what finds no room is not held, but asked: its proof opens the door');
+  t.equal(refused.at(-1), 'rate-limited 10149471 INVITE');
+  await prove('c3', true);
 });
 
 await t.test('registrations: of units of the register only, with credentials where they must', async (t) => {
@@ -395,13 +467,7 @@ await t.test('registrations: of units of the register only, with credentials whe
   const asked = await asking('10149471', 3);
   t.equal(statusOf(asked), 401);
   t.same([registered, refused], [['26317'], ['unknown-registration 555 REGISTER']]);
-  const challenge = /WWW-Authenticate: (.*algorithm=MD5.*)/.exec(asked)?.[1] ?? '';
-  const nonce = /nonce="([^"]+)"/.exec(challenge)?.[1] ?? '';
-  const uri = 'sip:alarm@centre.example:5060';
-  const response = md5(`${md5(A1)}:${nonce}:00000001:c0ffee:auth:${md5(`REGISTER:${uri}`)}`);
-  const more =
-    `Authorization: Digest username="10149471", realm="responssenter", nonce="${nonce}", uri="${uri}", response="${response}", ` +
-    'algorithm=MD5, qop=auth, nc=00000001, cnonce="c0ffee"\r\n';
+  const more = proofFor('REGISTER', asked);
   t.equal(statusOf(await asking('10149471', 4, more)), 200);
   t.same(registered, ['26317', '10149471']);
 });

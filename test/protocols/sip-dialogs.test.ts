@@ -797,6 +797,18 @@ await t.test('INVITE: 100 at once, then a refusal that is repeated until the ACK
   t.same(stream.news(), ['100 1 INVITE', '486 1 INVITE', '100 1 INVITE'], 'nothing on a connection that is gone');
 });
 
+await t.test('INVITE: an answer that is meant for once is not repeated by itself, but to the INVITE that comes again', async (t) => {
+  const bench = coreBench('udp', { call: () => Promise.resolve({ status: 403, reason: 'Forbidden', once: true }) });
+  const { receive, news } = bench;
+  receive(INVITE);
+  t.same(await timeline(bench, 10_000), ['0 100 1 INVITE', '0 403 1 INVITE']);
+  receive(INVITE);
+  t.same(news(), ['403 1 INVITE']);
+  receive(ACK);
+  receive(INVITE);
+  t.same([await timeline(bench, 5000), bench.counters.calls], [[], 1], 'the ACK is absorbed');
+});
+
 await t.test('CANCEL, BYE, and what belongs to no call', async (t) => {
   const bench = coreBench();
   const { receive, news, calls } = bench;

@@ -8,8 +8,12 @@ import { type SipRequest, header } from './message.ts';
 import { credentialsOf, inviteKey } from './server-transactions.ts';
 import type { Answer } from './write.ts';
 
-/** Decides how a call is refused: a final answer from 300 on (480, 486, 403). */
-export type HandleCall = (request: SipRequest, flow: Flow) => Promise<Answer>;
+/** How a call is refused: a final answer from 300 on (480, 486, 403). */
+export interface CallAnswer extends Answer {
+  /** Over UDP it is not repeated by itself: who may have forged its source shall not draw a dozen packets there. */
+  readonly once?: boolean;
+}
+export type HandleCall = (request: SipRequest, flow: Flow) => Promise<CallAnswer>;
 
 const T1: Milliseconds = 500;
 const T2: Milliseconds = 4000;
@@ -135,8 +139,8 @@ export class InviteTransactions {
       });
   }
 
-  /** The final answer, unless there is one: repeated over UDP until the ACK comes (G), for 64 × T1 at most (H). */
-  #refuse(call: Call, answer: Answer): void {
+  /** The final answer, unless there is one: repeated over UDP, if not meant for once, until the ACK comes (G), for 64 × T1 at most (H). */
+  #refuse(call: Call, answer: CallAnswer): void {
     if (call.state !== 'proceeding' || this.#calls.get(call.key) !== call) return;
     const { clock, write, tag } = this.#parts;
     call.state = 'completed';
@@ -144,7 +148,7 @@ export class InviteTransactions {
     call.last = write(call.request, answer, call.flow, tag(call.request));
     call.flow.send(call.last);
     call.end = clock.after(TIMER_H, () => this.#drop(call));
-    if (call.flow.transport === 'udp') this.#resendAfter(call, T1);
+    if (call.flow.transport === 'udp' && answer.once !== true) this.#resendAfter(call, T1);
     this.#decided();
   }
 
