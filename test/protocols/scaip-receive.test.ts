@@ -4,6 +4,7 @@ import t from 'tap';
 import { authorization } from '../../simulators/scaip/digest.ts';
 import { MovableClock, minutes, seconds } from '../../src/base/clock.ts';
 import { decodeBody } from '../../src/protocols/scaip/decode.ts';
+import type { ScaipMessage } from '../../src/protocols/scaip/read.ts';
 import { strictStatus } from '../../src/protocols/scaip/strict.ts';
 import type { ScaipUnit } from '../../src/protocols/scaip/unit.ts';
 import { type VoiceNumber, type VoicePolicy, voiceFor } from '../../src/protocols/scaip/voice.ts';
@@ -190,8 +191,16 @@ await t.test('credentials that never come, that nobody has, and holding that fai
 
 await t.test('limits: 503 that says when to try again, and a flood of strangers leaves units alone', async (t) => {
   const clock = new MovableClock();
-  const limits = new RateLimits({ clock, limits: { strangersInAll: 5, perStranger: 60, perUnit: 3, perAddress: null } });
-  const { server, refused } = await start({ clock, admit: (who) => limits.admit(who), units: { '10149471': PROVING, '26317': {} } });
+  const limits = new RateLimits({ clock, limits: { strangersInAll: 5, strangersOther: 1, perStranger: 60, perUnit: 3, perAddress: null } });
+  const heldRefs: (string | null)[] = [];
+  let hasRoom = true;
+  const hold = ({ request, ref }: ScaipMessage) => {
+    if (request?.mty?.value === 'PI') return Promise.resolve('nothing-to-hold' as const);
+    if (hasRoom) heldRefs.push(ref);
+    return Promise.resolve(hasRoom ? ('held' as const) : ('not-held' as const));
+  };
+  const units = { '10149471': PROVING, '26317': {} };
+  const { server, refused, registered } = await start({ clock, hold, admit: (who) => limits.admit(who), units });
   const unit = await Unit.udp(server);
   unit.acknowledges = true;
   let sent = 0;
@@ -201,6 +210,10 @@ await t.test('limits: 503 that says when to try again, and a flood of strangers 
     await until(() => unit.got.some((one) => one.startsWith('SIP/2.0') && one.includes(`Call-ID: ${callId}\r\n`)), callId);
     return unit.got.find((one) => one.startsWith('SIP/2.0') && one.includes(`Call-ID: ${callId}\r\n`)) ?? '';
   };
+  const login = async (user: string, more = ''): Promise<string> =>
+    ask({ method: 'REGISTER', body: '', from: `sip:${user}@x`, to: `sip:${user}@x`, more });
+  t.same([statusOf(await login('scan1')), statusOf(await login('scan2'))], [403, 503], 'what registers takes nothing from messages');
+  t.same(refused.splice(0), ['unknown-registration scan1 REGISTER', 'rate-limited scan2 REGISTER']);
   const strangers: number[] = [];
   for (let i = 0; i < 7; i++) strangers.push(statusOf(await ask({ body: body(`S${i}`).replace('10149471', `99${i}`), from: 'sip:x@y' })));
   t.same(strangers, [200, 200, 200, 200, 200, 503, 503]);
@@ -208,9 +221,22 @@ await t.test('limits: 503 that says when to try again, and a flood of strangers 
   t.equal(statusOf(await ask({ body: sample('R04_essence_manual_alarm_gsm.xml') })), 200, 'a unit is not a stranger');
   const unproven: string[] = [];
   for (let i = 0; i < 4; i++) unproven.push(await ask({ body: body(`P${i}`) }));
-  t.same(unproven.map(statusOf), [401, 401, 401, 503]);
+  t.same(unproven.map(statusOf), [401, 401, 401, 401], 'above the limits it is still asked for its proof');
+  t.same(heldRefs, ['P0', 'P1', 'P2', 'P3'], 'and held');
+  hasRoom = false;
+  t.equal(statusOf(await ask({ body: body('P4') })), 503, 'what has no place is never answered as if it had');
+  t.equal(statusOf(await ask({ body: body('P5', '<mty>PI</mty>') })), 401);
   t.equal(statusOf(await ask({ body: body('P0'), more: proof(unproven[0], 'MD5') })), 200, 'who only says its name takes nothing from it');
-  t.match(server.counters(), { limited: 3 });
+  const logins: string[] = [];
+  for (let i = 0; i < 5; i++) logins.push(await login('10149471'));
+  t.same(logins.map(statusOf), [401, 401, 401, 401, 401], 'no login is impossible');
+  t.equal(registered.length, 0);
+  const essence = sample('R04_essence_manual_alarm_gsm.xml').toString();
+  const beats: number[] = [];
+  for (let i = 0; i < 5; i++) beats.push(statusOf(await ask({ body: `<mrq><ref>B${i}</ref><cid>26317</cid><mty>PI</mty></mrq>` })));
+  t.same(beats, [200, 200, 200, 503, 503]);
+  t.equal(statusOf(await ask({ body: essence })), 200, 'heartbeats in its name keep no alarm of a unit out');
+  t.match(server.counters(), { limited: 9, challenged: 10 });
 });
 
 await t.test('replies: voice, strict, in the answer, and to whom none can be sent', async (t) => {

@@ -3,6 +3,7 @@ import { type Clock, type Milliseconds, type Timer, seconds } from '../../base/c
 import type { DigestSecrets, DigestVerdict } from '../sip/digest.ts';
 import type { Flow } from '../sip/flow.ts';
 import type { SipHeader, SipRequest } from '../sip/message.ts';
+import type { Asked } from '../sip/rate.ts';
 import { type Answer, UNAVAILABLE } from '../sip/write.ts';
 import type { AdmitSender, CountRefusal, ScaipUnit } from './unit.ts';
 
@@ -38,6 +39,7 @@ export class Gate {
 
   /**
    * Null: let in. Else the answer: 503 above the limits, or 401 once `hold` has made sure that no alarm is lost by it.
+   * A unit that has yet to prove itself is asked to, whatever others send in its name: that costs no memory.
    * @param hold of what may wait for its credentials; a rejection counts as not held
    */
   async turnAway(
@@ -45,16 +47,18 @@ export class Gate {
     flow: Flow,
     unit: ScaipUnit,
     hold: () => Promise<'held' | 'nothing-to-hold' | 'not-held'>,
+    asks: Asked = askedBy(request),
   ): Promise<Answer | null> {
     const { digest, admit, refused } = this.#parts;
     const proof = this.#proofOf(request, unit);
     const isLetIn = proof === 'not-needed' || proof === 'valid';
     // Who only says a unit's name must not use up what the unit itself may ask.
-    const who = { unit: isLetIn ? unit.name : `${unit.name} unproven`, known: unit.known, address: flow.remote.address };
-    if (!admit(who)) {
+    const who = { unit: isLetIn ? unit.name : `${unit.name} unproven`, known: unit.known, address: flow.remote.address, asks };
+    const isWithin = admit(who);
+    if (!isWithin) {
       this.counts.limited++;
       refused({ code: 'rate-limited', source: unit.name, detail: request.method });
-      return UNAVAILABLE;
+      if (isLetIn) return UNAVAILABLE;
     }
     if (isLetIn) {
       this.#asked.get(unit.name)?.cancel();
@@ -65,7 +69,7 @@ export class Gate {
     if (held === 'not-held') return UNAVAILABLE;
     if (held === 'held') this.counts.held++;
     this.counts.challenged++;
-    this.#count(proof, unit, request.method);
+    if (isWithin) this.#count(proof, unit, request.method);
     return { status: 401, reason: 'Unauthorized', headers: digest.challenge(proof === 'stale') };
   }
 
@@ -89,3 +93,5 @@ export class Gate {
     }
   }
 }
+
+const askedBy = ({ method }: SipRequest): Asked => (method === 'REGISTER' ? 'registration' : method === 'INVITE' ? 'call' : 'alarm');

@@ -105,7 +105,8 @@ export async function startScaip(options: ScaipOptions): Promise<ScaipServer> {
   async function receive(request: SipRequest, flow: Flow, send: SendRequest): Promise<MessageAnswer> {
     const message = readMessage(request, flow);
     const unit = await lookUp({ cid: message.cid, user: message.fromUser, address: flow.remote.address });
-    const turned = await gate.turnAway(request, flow, unit, () => messages.hold(message));
+    const asks = message.request?.mty?.value === 'PI' ? 'heartbeat' : 'alarm';
+    const turned = await gate.turnAway(request, flow, unit, () => messages.hold(message), asks);
     if (turned !== null) return turned;
     const accepted = await messages.accept(message, { authenticated: unit.mustAuthenticate });
     if (!accepted.kept) {

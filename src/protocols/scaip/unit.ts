@@ -1,5 +1,6 @@
 /** What the receiver asks the centre about a unit, and hands to it: the ports of SCAIP. */
 import type { DigestSecrets } from '../sip/digest.ts';
+import type { Sender } from '../sip/rate.ts';
 import type { VoiceNumber } from './voice.ts';
 
 /** A sender as the register has it, or a stranger. */
@@ -54,8 +55,8 @@ export interface ScaipDoor<T> {
   hold(one: T): Promise<'held' | 'nothing-to-hold' | 'not-held'>;
 }
 
-/** Whether one more request may be worked on now; a unit of the register can never be starved by strangers. */
-export type AdmitSender = (who: { readonly unit: string; readonly known: boolean; readonly address: string }) => boolean;
+/** Whether one more request is within the limits; a unit of the register can never be starved by strangers. */
+export type AdmitSender = (who: Sender) => boolean;
 
 /** Counts a refusal for the technicians; `source` is a unit's name or an address, `detail` a method. */
 export type CountRefusal = (refusal: { readonly code: string; readonly source: string; readonly detail: string }) => void;

@@ -1,13 +1,18 @@
 /** Whose messages are taken when there are too many: token buckets of a minute, in bounded memory, that never let strangers starve a unit. */
 import type { Clock, Milliseconds } from '../../base/clock.ts';
 
-/** Messages a minute; as many may come at once. */
+/** What a request asks: each sort is counted by itself, so that none keeps another out. */
+export type Asked = 'alarm' | 'heartbeat' | 'registration' | 'call';
+
+/** Requests a minute; as many may come at once. */
 export interface RateLimitsPerMinute {
-  /** All senders together that the register does not know. */
+  /** Messages of all senders together that the register does not know. */
   readonly strangersInAll: number;
-  /** One of them. */
+  /** Their registrations, and as many calls: they are refused anyway. */
+  readonly strangersOther: number;
+  /** One of them, of each sort. */
   readonly perStranger: number;
-  /** A unit of the register, from one address: whoever else takes its name does so from another. */
+  /** Each sort of a unit of the register, from one address: whoever else takes its name does so from another. */
   readonly perUnit: number;
   /** All strangers of one address; null where many units share one (NAT, a proxy in front). */
   readonly perAddress: number | null;
@@ -17,7 +22,13 @@ export interface RateLimitsPerMinute {
  * Far above what units send (one alarm, some repeats, a heartbeat a minute). Strangers together get less than may be in hand at
  * once (core), so that there is always room for units of the register.
  */
-export const RATE_LIMITS: RateLimitsPerMinute = { strangersInAll: 6000, perStranger: 1200, perUnit: 6000, perAddress: null };
+export const RATE_LIMITS: RateLimitsPerMinute = {
+  strangersInAll: 6000,
+  strangersOther: 1200,
+  perStranger: 1200,
+  perUnit: 6000,
+  perAddress: null,
+};
 
 export interface Sender {
   /** A unit's id, or whatever a stranger calls itself. */
@@ -25,6 +36,8 @@ export interface Sender {
   /** The register holds the unit. */
   readonly known: boolean;
   readonly address: string;
+  /** `alarm`: whatever is not surely a heartbeat. */
+  readonly asks: Asked;
 }
 
 const MINUTE: Milliseconds = 60_000;
@@ -38,31 +51,36 @@ export class RateLimits {
   readonly #strangers: Buckets;
   readonly #addresses: Buckets | null;
   readonly #strangersInAll: Buckets;
+  readonly #strangersOther: Buckets;
 
   constructor(parts: { readonly clock: Clock; readonly limits?: Partial<RateLimitsPerMinute>; readonly maxBuckets?: number }) {
     const { clock, maxBuckets = MAX_BUCKETS } = parts;
-    const { strangersInAll, perStranger, perUnit, perAddress } = { ...RATE_LIMITS, ...parts.limits };
+    const { strangersInAll, strangersOther, perStranger, perUnit, perAddress } = { ...RATE_LIMITS, ...parts.limits };
     this.#units = new Buckets(clock, perUnit, maxBuckets);
     this.#strangers = new Buckets(clock, perStranger, maxBuckets);
     this.#addresses = perAddress === null ? null : new Buckets(clock, perAddress, maxBuckets);
     this.#strangersInAll = new Buckets(clock, strangersInAll, 1);
+    this.#strangersOther = new Buckets(clock, strangersOther, 2);
   }
 
-  /** Whether a message of that sender is taken now; only then it counts. Over the limit: 503 with `Retry-After`. */
-  admit({ unit, known, address }: Sender): boolean {
+  /** Whether a request of that sender is within the limits now; only then it counts. */
+  admit({ unit, known, address, asks }: Sender): boolean {
     const name = unit.slice(0, MAX_NAME);
-    if (known) return takeOfEach([[this.#units, `${address} ${name}`]]);
+    if (known) return takeOfEach([[this.#units, `${asks} ${address} ${name}`]]);
+    // A stranger says what it likes of its messages: alarms and heartbeats are one.
+    const sort = asks === 'heartbeat' ? 'alarm' : asks;
     const asked: [Buckets, string][] = [
-      [this.#strangers, name],
-      [this.#strangersInAll, ''],
+      [this.#strangers, `${sort} ${name}`],
+      [sort === 'alarm' ? this.#strangersInAll : this.#strangersOther, sort],
     ];
-    if (this.#addresses !== null) asked.push([this.#addresses, address]);
+    if (this.#addresses !== null) asked.push([this.#addresses, `${sort} ${address}`]);
     return takeOfEach(asked);
   }
 
   /** Buckets that are kept. */
   get size(): number {
-    return this.#units.size + this.#strangers.size + this.#strangersInAll.size + (this.#addresses?.size ?? 0);
+    const inAll = this.#strangersInAll.size + this.#strangersOther.size;
+    return this.#units.size + this.#strangers.size + inAll + (this.#addresses?.size ?? 0);
   }
 }
 
