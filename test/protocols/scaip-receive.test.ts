@@ -314,39 +314,6 @@ await t.test('delivery: three tries, then it is the unit’s turn; who never ack
   t.same(unacknowledged.at(-1), ['S-10149471', null]);
 });
 
-await t.test('delivery: a source that may be forged draws one transaction at a time, a unit is not kept waiting', async (t) => {
-  const clock = new MovableClock();
-  const { server } = await start({ clock, units: { '26317': {}, '26318': {} } });
-  const stranger = await Unit.udp(server);
-  for (let cseq = 1; cseq <= 4; cseq++) stranger.send(message({ cseq, body: body(`F${Math.min(cseq, 3)}`) }));
-  await until(() => server.counters().kept === 4, 'four kept');
-  await pass(clock, seconds(5));
-  t.same(new Set(stranger.replies), new Set([stranger.replies[0]]), 'repeated, but only the first');
-  const inOrder = ['F1', 'F2', 'F3'];
-  for (const [index] of inOrder.entries()) {
-    await until(() => new Set(stranger.replies).size === index + 1, 'the next');
-    stranger.send(okTo(stranger.got.findLast((one) => one.startsWith('MESSAGE')) ?? ''));
-  }
-  await until(() => server.counters().repliesAcknowledged === 3, 'all of them, the repeated one once');
-  t.same(
-    [...new Set(stranger.replies)].sort(),
-    inOrder.map((ref) => ok(ref)),
-  );
-
-  const proxy = await Unit.udp(server);
-  const from = (cid: string, ref: string, cseq: number): Buffer =>
-    message({ callId: cid, cseq, body: body(ref).replace('10149471', cid), from: `sip:${cid}@x` });
-  proxy.send(from('26317', 'G1', 1));
-  proxy.send(from('26318', 'H1', 1));
-  await until(() => new Set(proxy.replies).size === 2, 'units behind one proxy do not wait for each other');
-  proxy.send(from('26317', 'G2', 2));
-  await until(() => server.counters().kept === 7, 'the next of the same');
-  await pass(clock, seconds(1));
-  t.equal(new Set(proxy.replies).size, 2, 'waits a moment for the first');
-  await pass(clock, seconds(2));
-  await until(() => proxy.replies.includes(ok('G2')), 'and not for ever');
-});
-
 await t.test('delivery: a connection that is gone, with and without a registration', async (t) => {
   const clock = new MovableClock();
   let registered: Flow | null = null;

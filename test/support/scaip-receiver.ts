@@ -181,8 +181,8 @@ export class Unit {
     t.teardown(() => this.close());
   }
 
-  static async udp(server: Pick<ScaipServer, 'udp'>): Promise<Unit> {
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  static async udp(server: Pick<ScaipServer, 'udp'>, address = '127.0.0.1'): Promise<Unit> {
+    const socket = createSocket('udp4').bind(0, address);
     await once(socket, 'listening');
     return new Unit(socket, null, server.udp.port);
   }

@@ -136,7 +136,7 @@ export async function startScaip(options: ScaipOptions): Promise<ScaipServer> {
     const voice = snu === 0 ? voiceFor(options.voice, { request: message.request, firstOfNeed, voiceNumber }) : null;
     const body = encodeReply({ ref, snu, voice });
     if (dialect === 'mrs-in-answer') return { ...ok, headers: [{ name: 'content-type', value: CONTENT_TYPE }], body };
-    const known = unit.serial === null ? null : { name: unit.name, serial: unit.serial };
+    const known = unit.serial === null ? null : { name: unit.name, serial: unit.serial, authenticated: unit.mustAuthenticate };
     return { ...ok, afterwards: () => replies.send({ ref, body, names: namesForReply(request, message), unit: known, flow, send }) };
   }
 
