@@ -69,17 +69,26 @@ function recordOf(row: RecordRow): DeviceRecord {
   };
 }
 
-/** More different refusals are not kept: the names in them can be made up by anybody. */
+/** So many different refusals are kept; the names in them can be made up by anybody. */
 const MOST_REFUSALS = 10_000;
+// Those of devices of the register always find room. For the rest the oldest of nobody's give way; while there is room, none is looked for.
 const ADD_REFUSALS = `
   with told as (
     select r.* from jsonb_to_recordset($1::jsonb)
       as r(protocol text, source text, code text, count bigint, "firstAt" timestamptz, "lastAt" timestamptz, detail text)
+  ), too_many as (
+    select greatest(0, (select count(*) from refusal_count) - $2 + (select count(*) from told
+      where not exists (select from refusal_count k where (k.protocol, k.source, k.code) = (told.protocol, told.source, told.code)))) as n
+  ), gone as (
+    delete from refusal_count where (protocol, source, code) in (
+      select r.protocol, r.source, r.code from refusal_count r
+      where not exists (select from device d where (d.protocol, d.serial) = (r.protocol, r.source))
+        and not exists (select from device d where (d.protocol, d.controller_id) = (r.protocol, r.source))
+        and not exists (select from told where (told.protocol, told.source, told.code) = (r.protocol, r.source, r.code))
+      order by r.last_at limit (select n from too_many) for update of r skip locked)
   )
   insert into refusal_count as s (protocol, source, code, count, first_at, last_at, detail)
   select protocol, source, code, count, "firstAt", "lastAt", detail from told
-  where (select count(*) from refusal_count) < $2
-    or exists (select from refusal_count k where (k.protocol, k.source, k.code) = (told.protocol, told.source, told.code))
   order by protocol, source, code
   on conflict (protocol, source, code) do update set
     count = s.count + excluded.count, last_at = greatest(s.last_at, excluded.last_at), detail = excluded.detail`;

@@ -1,7 +1,7 @@
 /** The register, signs of life, refusals and the technicians' list: rules on a moved clock, rows on the real PostgreSQL. */
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { MovableClock, toIso } from '../../src/base/clock.ts';
+import { MovableClock, minutes, toIso } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { createLog } from '../../src/base/log.ts';
 import { SEEN, type SeenFacts } from '../../src/devices/interpretation.ts';
@@ -285,6 +285,26 @@ await t.test('on the real PostgreSQL', async (t) => {
     t.ok(Number(rows[0]?.count) < 320, 'made-up triggers fill no table');
     await postgres.pool.query(`delete from trigger where serial = 'NJ-1124-0001'`);
     t.same(lines, []);
+  });
+
+  await t.test('refusals of made-up names give way, the oldest first; those of devices never', async (t) => {
+    const refusals = createRefusalStore(postgres);
+    const at = clock.now();
+    const one = (source: string, minute: number, protocol: 'mqtt' | 'scaip' = 'mqtt'): RefusalCount => {
+      const when = at + minutes(minute);
+      return { protocol, source, code: 'wrong-password', detail: '', count: 1, firstAt: when, lastAt: when };
+    };
+    const sources = async (): Promise<string[]> =>
+      (await postgres.pool.query<{ source: string }>('select source from refusal_count order by source')).rows.map(({ source }) => source);
+    await refusals.addRefusals([one('NJ-1103-0001', 0), one('0026317', 0, 'scaip')]);
+    await refusals.addRefusals(Array.from({ length: 9998 }, (_, n) => one(`made-up-${n}`, n + 1)));
+    t.equal((await sources()).length, 10_000);
+    await refusals.addRefusals([one('NJ-1103-0002', 20_000), one('new-1', 20_000), one('made-up-0', 20_000)]);
+    const left = await sources();
+    t.equal(left.length, 10_000);
+    for (const kept of ['NJ-1103-0001', 'NJ-1103-0002', '0026317', 'new-1', 'made-up-0', 'made-up-3']) t.ok(left.includes(kept), kept);
+    for (const gone of ['made-up-1', 'made-up-2']) t.notOk(left.includes(gone), gone);
+    await postgres.pool.query('delete from refusal_count');
   });
 
   await t.test('refusals and the list for technicians', async (t) => {
