@@ -52,7 +52,7 @@ export async function startMosquitto(t: Test, more: readonly string[] = []): Pro
   const broker: Mosquitto = {
     port,
     async start() {
-      const [program = '', ...words] = [...DYING_WITH_US, PROGRAM ?? 'mosquitto', '-c', config];
+      const [program, ...words] = [...DYING_WITH_US, PROGRAM ?? 'mosquitto', '-c', config];
       child = spawn(program, words, { stdio: 'ignore' });
       await until('mosquitto listens', () => answers(port));
     },
