@@ -324,12 +324,17 @@ await t.test('a link that swallows everything is noticed by the keep-alive', { s
   const link = await startLink(t, broker.port);
   const { bridge, memory } = await bridgeTo(t, link.port, { limits: { keepalive: 1, connectWithin: 500 } });
   await ready(bridge);
+  const first = bridge.readySince()!;
+  t.type(first, 'number');
   link.blackhole();
   await until('noticed', () => bridge.fault() !== null);
+  t.equal(bridge.readySince(), null);
   const device = await publisher(t, broker.port);
   await device.publishAsync(TOPIC, alarm('1'), { qos: 1 });
   link.mend();
   await until('it comes', () => memory.kept.length === 1);
+  await ready(bridge);
+  t.ok(bridge.readySince()! > first, 'able to read anew, without a break only since then');
   t.equal(memory.gaps.size, 0);
 });
 

@@ -63,6 +63,11 @@ export class BridgeLink {
     return this.#session !== null && this.#session.settledAt !== null;
   }
 
+  /** Since when it has read all that it should without a break; null while it does not. */
+  get readyAt(): Instant | null {
+    return this.#readyAt;
+  }
+
   /** Null: it reads all that it should. */
   get fault(): string | null {
     return this.#readyAt === null ? `${this.#parts.share.clientId}: ${this.#fault}` : null;

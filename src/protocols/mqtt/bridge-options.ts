@@ -115,6 +115,8 @@ export interface BridgeCounters {
 export interface MqttBridge {
   /** Null: all connections read what they should. Else which do not, and why, in one sentence. */
   fault(): string | null;
+  /** Since when all connections have read what they should without a break: when the last of them became able to; null while any is not. */
+  readySince(): Instant | null;
   counters(): BridgeCounters;
   /** What is in hand is finished and acknowledged; the sessions stay at the broker. */
   stop(): Promise<void>;

@@ -62,6 +62,10 @@ export async function startMqttBridge(options: BridgeOptions): Promise<MqttBridg
       const faults = links.flatMap(({ fault }) => fault ?? []);
       return faults.length === 0 ? null : `${faults.join('. ')}.`;
     },
+    readySince() {
+      const instants = links.flatMap(({ readyAt }) => readyAt ?? []);
+      return instants.length < links.length || instants.length === 0 ? null : Math.max(...instants);
+    },
     counters: () => ({ ...counts }),
     async stop() {
       looking.cancel();
