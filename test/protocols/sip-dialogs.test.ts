@@ -705,6 +705,15 @@ await t.test('REGISTER: handed on once, answered in time, and never in the way o
   await settled();
   t.same(stream.news(), ['200 1 REGISTER', '200 1 REGISTER'], 'twice for one that came twice');
 
+  const again = coreBench('tcp');
+  for (let i = 0; i < 500; i++) again.receive(register);
+  t.same([again.registers.length, again.flow.answers.waiting], [1, 499], 'one that comes again and again slows its connection down');
+  again.receive({ ...register, cseq: 2 });
+  t.equal(again.flow.answers.waiting, 499, 'others have a limit of their own');
+  again.registers[0]?.answer(OK);
+  await settled();
+  t.same([again.news().length, again.flow.answers.waiting], [500, 0]);
+
   const thrown = coreBench('udp', {
     register: () => {
       throw new Error('at once');

@@ -16,7 +16,7 @@ import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
 import { listen as listenMqtt } from '../../src/protocols/mqtt/listen.ts';
 import { MAX_UNREAD, MAX_WAITING, STREAM_LIMITS, type StreamLimits } from '../../src/protocols/sip/connection.ts';
-import { type HandleMessage } from '../../src/protocols/sip/core.ts';
+import { type HandleMessage, type HandleRegister } from '../../src/protocols/sip/core.ts';
 import { type Transport, plainAddress } from '../../src/protocols/sip/flow.ts';
 import { Framer } from '../../src/protocols/sip/framer.ts';
 import { type SipServer, startSip } from '../../src/protocols/sip/listen.ts';
@@ -53,10 +53,14 @@ interface StartOptions {
   readonly bind?: string;
   readonly limits?: Partial<StreamLimits>;
   readonly handle?: HandleMessage;
+  readonly register?: HandleRegister;
 }
 
 /** A server on every transport whose MESSAGEs are answered 200, unless `handle` does something else. */
-async function start(t: Tap, { clock = new RunningClock(), bind = '127.0.0.1', limits = {}, handle }: StartOptions = {}): Promise<Started> {
+async function start(
+  t: Tap,
+  { clock = new RunningClock(), bind = '127.0.0.1', limits = {}, handle, register }: StartOptions = {},
+): Promise<Started> {
   const handled: string[] = [];
   const failed: string[] = [];
   const lines: string[] = [];
@@ -84,6 +88,7 @@ async function start(t: Tap, { clock = new RunningClock(), bind = '127.0.0.1', l
       : {}),
     streamLimits: limits,
     accepts: 'application/scaip+xml',
+    register,
     handle: (request, flow, send) => {
       handled.push(header(request, 'cseq') ?? '');
       return handle?.(request, flow, send) ?? Promise.resolve({ status: 200, reason: 'OK' });
@@ -347,6 +352,29 @@ await t.test('keepalives are answered on streams, and OPTIONS in any number, whi
   await udp.answered(500);
   t.ok(udp.text.startsWith('SIP/2.0 200'), 'a keepalive over UDP gets no answer');
   t.equal(server.counters().udp.keepalives, 2);
+});
+
+await t.test('a REGISTER that comes again and again while it is being kept slows down its own connection', async (t) => {
+  const open: (() => void)[] = [];
+  const { server, handled } = await start(t, {
+    register: () => new Promise((resolve) => open.push(() => resolve({ status: 200, reason: 'OK' }))),
+  });
+  const busy = await Peer.to(t, server, 'tcp');
+  const other = await Peer.to(t, server, 'tcp');
+  const again = request(1, { method: 'REGISTER', body: '' });
+  busy.send(Buffer.concat([...upTo(2000).map(() => again), request(2)]));
+  await until(() => server.counters().tcp.retransmissions >= MAX_WAITING, 'as many as may wait');
+  other.send(request(3));
+  await other.answered(3);
+  const { retransmissions } = server.counters().tcp;
+  t.ok(retransmissions < MAX_WAITING * 2, `${retransmissions} were read`);
+  t.same(handled, ['3 MESSAGE']);
+  while (!handled.includes('2 MESSAGE')) {
+    for (const go of open.splice(0)) go();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  for (const go of open.splice(0)) go();
+  await busy.answered(2);
 });
 
 // ---------------------------------------------------------------------------------------------------------------------

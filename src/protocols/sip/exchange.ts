@@ -52,7 +52,7 @@ export class Exchange {
     if (admission === 'new') this.#handle(request, flow, key, decide);
     if (admission === 'new' || admission === 'full') return admission;
     if (admission !== 'under-way') flow.send(admission.answer);
-    else if (flow.transport !== 'udp') this.#transactions.alsoReply(key, this.#replyTo(flow));
+    else if (flow.transport !== 'udp') this.#transactions.alsoReply(key, this.#replyAgainTo(flow));
     return 'again';
   }
 
@@ -62,6 +62,11 @@ export class Exchange {
       flow.send(bytes);
       after?.();
     };
+  }
+
+  /** One request that comes again and again takes no room of its own: it has to slow down the connection that it comes on. */
+  #replyAgainTo(flow: Flow): (bytes: Uint8Array) => void {
+    return this.#parts.inOrder ? flow.answers.reserve() : flow.answers.reserveBeside();
   }
 
   #handle(request: SipRequest, flow: Flow, key: string, decide: () => Promise<MessageAnswer>): void {
@@ -74,8 +79,9 @@ export class Exchange {
       answered = true;
       late?.cancel();
       const bytes = write(request, answer, flow);
-      this.#transactions.answered(key, answer.status, bytes, flow);
+      // First the one that came first: behind the last of the others a connection may end.
       reply(bytes, answer.afterwards);
+      this.#transactions.answered(key, answer.status, bytes, flow);
       if (this.#transactions.pending === 0) settled();
     };
     late = clock.after(ANSWER_WITHIN, () => {

@@ -34,6 +34,7 @@ export class AnswerLane {
   readonly #send: (bytes: Uint8Array) => void;
   readonly #ordered: boolean;
   readonly #drained: () => void;
+  #beside = 0;
 
   /** @param drained called when answers have gone out and fewer wait */
   constructor(send: (bytes: Uint8Array) => void, ordered: boolean, drained: () => void = () => undefined) {
@@ -44,7 +45,21 @@ export class AnswerLane {
 
   /** Requests that have no answer yet. */
   get waiting(): number {
-    return this.#slots.length;
+    return this.#slots.length + this.#beside;
+  }
+
+  /** For an answer that is sent when it is there, whatever the order: it only counts as waiting until then. */
+  reserveBeside(): (bytes: Uint8Array, after?: () => void) => void {
+    this.#beside++;
+    let sent = false;
+    return (bytes, after) => {
+      if (sent) return;
+      sent = true;
+      this.#beside--;
+      this.#send(bytes);
+      after?.();
+      this.#drained();
+    };
   }
 
   /** Takes the place of a request's answer; the function that comes back fills it, `after` runs behind the sending. */
