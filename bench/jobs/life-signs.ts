@@ -173,7 +173,7 @@ async function judged(store: SilenceStore, models: Parameters<typeof cutOffsOf>[
     const now = clock.now() + later;
     const began = clock.monotonic();
     const spans = later === 0 ? await store.spans(now - minutes(60_000)) : [{ from: 0, until: now }];
-    await store.find(cutOffsOf(models, spans, now), 'generic/generic', now, 512);
+    await store.find(cutOffsOf(models, spans, now), 'generic/generic', now, 512, null);
     best = Math.min(best, clock.monotonic() - began);
   }
   return best;

@@ -4,7 +4,7 @@ import type { Signal } from '../alarms/signal.ts';
 import { type Instant, toIso } from '../base/clock.ts';
 import { receiptId } from '../base/ids.ts';
 import { createIdentification } from '../devices/authentication.ts';
-import { type Interpretation, interpretMqtt } from '../devices/interpret.ts';
+import { type Interpretation, interpretMqtt, overBridge } from '../devices/interpret.ts';
 import { type BridgeGap, type MqttBridge } from '../protocols/mqtt/bridge-options.ts';
 import { startMqttBridge } from '../protocols/mqtt/bridge.ts';
 import { startMqttBroker } from '../protocols/mqtt/broker.ts';
@@ -17,7 +17,7 @@ import { connectionsWithin } from './open-files.ts';
 
 /** The centre's own broker, and the bridge to an external one when the settings name it. */
 export interface MqttIntake extends MqttBroker {
-  readonly bridge: Pick<MqttBridge, 'fault' | 'counters'> | null;
+  readonly bridge: Pick<MqttBridge, 'fault' | 'readySince' | 'counters'> | null;
 }
 
 type Reply = (receipt: MqttReceipt) => void;
@@ -37,7 +37,7 @@ export async function startMqtt(context: IntakeContext): Promise<MqttIntake> {
     authenticate: createIdentification(register),
     accept: (message) => {
       const device = { serial: message.device, municipality: message.municipality };
-      return acceptMqtt(context, message, (receipt) => broker.publishReceipt(device, receipt));
+      return acceptMqtt(context, message, (receipt) => broker.publishReceipt(device, receipt), false);
     },
     refused: ({ code, source, detail }) => refusals.count({ protocol: 'mqtt', source, code, detail }),
     limits: { connections: connectionsWithin(MQTT_LIMITS.connections, log) },
@@ -79,20 +79,21 @@ async function startBridge(context: IntakeContext): Promise<MqttBridge | null> {
     municipalities,
     ownMunicipality,
     sessions: createBridgeSessionStore(postgres),
-    accept: (message, reply) => acceptMqtt(context, message, reply),
+    accept: (message, reply) => acceptMqtt(context, message, reply, true),
     gap: (gap) => showGap(context, gap),
     retained: (clientId, topic) => refusals.count({ protocol: 'mqtt', source: clientId, code: 'retained-message', detail: topic }),
   });
 }
 
-async function acceptMqtt(context: IntakeContext, message: MqttMessage, reply: Reply): Promise<'kept' | 'not-kept'> {
+async function acceptMqtt(context: IntakeContext, message: MqttMessage, reply: Reply, bridged: boolean): Promise<'kept' | 'not-kept'> {
   const { models, register, accept, municipalities, ownMunicipality } = context;
   const { device, municipality, payload } = message;
   const record = await register.find({ protocol: 'mqtt', serial: device });
   // Over the bridge a topic may name a municipality that the centre does not serve: somebody must see it all the same.
   const seenBy = municipalities.includes(municipality) ? municipality : ownMunicipality;
   const sender = record === null ? stranger(`mqtt:${device}`, device, seenBy) : senderOf(record);
-  const interpreted = interpretMqtt(message, models.get(record?.model ?? ''));
+  const heard = interpretMqtt(message, models.get(record?.model ?? ''));
+  const interpreted = bridged ? overBridge(heard) : heard;
   const interpretation = record !== null && record.municipality !== municipality ? elsewhere(interpreted) : interpreted;
   const accepted = await accept({ protocol: 'mqtt', sender, raw: payload, interpretation });
   if (!accepted.kept) return 'not-kept';

@@ -107,14 +107,23 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   cleanUp.add('sip', () => scaip.stop());
   // Only now can devices be heard; it stops before they cannot any more.
   const store = createSilenceStore(postgres);
-  const silence = watchSilence({ models, store, lifeSigns, keep: (signal) => keeper.keep(signal), clock, random, log });
+  const { bridge } = broker;
+  const silence = watchSilence({
+    models,
+    store,
+    lifeSigns,
+    keep: (signal) => keeper.keep(signal),
+    clock,
+    random,
+    log,
+    bridgeSince: bridge === null ? null : () => bridge.readySince(),
+  });
   cleanUp.add('silence', () => silence.stop());
   gauge(registry, 'mqtt_connections', 'Devices that are connected over MQTT', () => broker.connections());
   checks.push(
     { name: 'mqtt', needed: true, check: () => Promise.resolve(null) },
     { name: 'sip', needed: true, check: () => Promise.resolve(null) },
   );
-  const { bridge } = broker;
   // Devices that connect directly are served all the same, and another node would reach the platform no better.
   if (bridge !== null) checks.push({ name: 'bridge', needed: false, check: () => Promise.resolve(bridge.fault()) });
   return {

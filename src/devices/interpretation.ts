@@ -13,7 +13,7 @@ export interface SeenTrigger {
 
 /** What a message tells of the device's state; null: nothing. */
 export interface SeenFacts {
-  readonly via: 'mqtt' | 'scaip';
+  readonly via: 'mqtt' | 'bridge' | 'scaip';
   /** False for a last will: the broker sent it, the device may be dead. */
   readonly alive: boolean;
   readonly battery: number | null;
@@ -46,6 +46,12 @@ export type Interpretation =
       readonly sort: LifeSignSort;
       readonly seen: SeenFacts;
     };
+
+/** The same, heard over the bridge: whether its silence counts depends on the bridge. */
+export const overBridge = (interpretation: Interpretation): Interpretation => ({
+  ...interpretation,
+  seen: { ...interpretation.seen, via: 'bridge' },
+});
 
 export type InterpretedSignal = Extract<Interpretation, { what: 'signal' }>;
 

@@ -44,7 +44,7 @@ export interface SilenceStore {
   /** Spans that reach beyond `since`. @throws CentreError store-away */
   spans(since: Instant): Promise<ListeningSpan[]>;
   /** At most `limit` for whom there is a step by these cut-offs, in no order. @throws CentreError store-away */
-  find(cuts: readonly CutOffs[], otherModels: string, now: Instant, limit: number): Promise<Found[]>;
+  find(cuts: readonly CutOffs[], otherModels: string, now: Instant, limit: number, bridgeSince: Instant | null): Promise<Found[]>;
   /** Ids of those signals to whose kind, device and trigger a technical alarm is open. @throws CentreError store-away */
   open(signals: readonly Signal[]): Promise<ReadonlySet<string>>;
   /** @throws CentreError store-away */
@@ -78,13 +78,16 @@ export function watchSilence(parts: {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Since when the bridge is read; null, or no function: not now, or not by this process, which then judges nobody behind it. */
+  readonly bridgeSince?: (() => Instant | null) | null;
 }): SilenceWatch {
-  const { models, store, lifeSigns, keep, clock, random, log } = parts;
+  const { models, store, lifeSigns, keep, clock, random, log, bridgeSince = null } = parts;
   const all = models.names.map((id) => models.get(id));
   let beating: Promise<void> | null = null;
   let judging: Promise<void> | null = null;
   let stopped = false;
   let away = false;
+  let judgedAt: Instant = Number.NEGATIVE_INFINITY;
 
   const timer = clock.every(BEAT_EVERY_MS, tick);
   tick();
@@ -104,7 +107,11 @@ export function watchSilence(parts: {
       if (away) log.info('listening-again');
       away = false;
       // Judging takes its time where many are silent; the centre listens all the same.
-      if (mine && !stopped) judging ??= judge(at).finally(() => (judging = null));
+      // Only who has the bridge can judge those behind it; that two judge the others at once makes duplicates, not doubles.
+      const due = mine || (bridgeSince !== null && at - judgedAt >= JUDGE_EVERY_MS);
+      if (!due || stopped) return;
+      judgedAt = at;
+      judging ??= judge(at).finally(() => (judging = null));
     } catch (error) {
       failed('listening-not-noted', error);
     }
@@ -114,7 +121,7 @@ export function watchSilence(parts: {
     try {
       const cuts = cutOffsOf(all, await store.spans(at - LOOK_BACK_MS), at);
       const byModel = new Map(cuts.map((one) => [one.model, one]));
-      const found = await store.find(cuts, GENERIC_MODEL, at, MOST_IN_TURN);
+      const found = await store.find(cuts, GENERIC_MODEL, at, MOST_IN_TURN, bridgeSince?.() ?? null);
       const due = found.flatMap((one) => {
         const steps = stepsOf(one, byModel.get(one.model) ?? byModel.get(GENERIC_MODEL));
         return steps.length === 0 ? [] : [{ one, steps }];

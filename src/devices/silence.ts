@@ -101,7 +101,8 @@ export function silenceStep(
   { late, lost }: { readonly late: Instant | null; readonly lost: Instant | null },
 ): SilenceStep | null {
   const before = (cut: Instant | null, at: Instant): boolean => cut !== null && at < cut;
-  if (silence !== 'none' && !before(late, seenAt)) return 'back';
+  // Where nobody can say since when it would be late, nobody can say that it is back.
+  if (silence !== 'none' && late !== null && seenAt >= late) return 'back';
   if (excused) return null;
   if (silence !== 'lost' && before(lost, countsFrom)) return 'lost';
   if (silence === 'none' && before(late, countsFrom)) return 'late';

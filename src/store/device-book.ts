@@ -38,9 +38,19 @@ const REFUSALS = `
 const SET_SECRET = `
   update device set secret_sha256 = $4, sip_ha1_md5 = $5, sip_ha1_sha256 = $6
   where serial = $1 and protocol = $2 and controller_id is not distinct from $3 returning serial`;
+/** In service anew, or elsewhere: its silence counts from now, and what was told of it belongs to the time before. */
+const FROM_NOW = `
+  , unit as (update device_seen set silence = 'none' where serial = $1 and exists (select from changed)),
+  parts as (update trigger set silence = 'none' where serial = $1 and exists (select from changed))`;
+const SET_STATE = `
+  with changed as (update device set state = $2, watched_from = now() where serial = $1 returning serial)${FROM_NOW}
+  select serial from changed`;
 const MOVE = `
-  update device d set household_id = h.id, municipality = h.municipality from household h where d.serial = $1 and h.id = $2
-  returning d.municipality`;
+  with changed as (
+    update device d set household_id = h.id, municipality = h.municipality, watched_from = now()
+    from household h where d.serial = $1 and h.id = $2 returning d.municipality
+  )${FROM_NOW}
+  select municipality from changed`;
 
 const instant = (date: Date | null): Instant | null => date?.getTime() ?? null;
 /** What is typed may hold anything; PostgreSQL takes no NUL. */
@@ -97,7 +107,7 @@ export function createDeviceBook(postgres: Postgres): DeviceBook {
       await rowsOf(postgres, 'update device set test_until = $2 where serial = $1', [serial, until === null ? null : toIso(until)]);
     },
     async setState(serial, state) {
-      await rowsOf(postgres, 'update device set state = $2 where serial = $1', [serial, state]);
+      await rowsOf(postgres, SET_STATE, [serial, state]);
     },
     async move(serial, household) {
       return (await rowsOf<{ municipality: string }>(postgres, MOVE, [serial, typed(household)]))[0]?.municipality ?? null;

@@ -33,22 +33,25 @@ const mayHaveStep = (row: string, latestCut: string, earliestCut: string): strin
 /**
  * $1 cut-offs by model, $2 the model of all others, $3 now, $4 states that nobody supervises, $5 and $8 the latest and the
  * earliest cut-off by which a unit is late, $6 and $9 those for triggers. In no order: where more are silent than the limit, the
- * search ends when it has found enough, and who was told is found no more.
+ * search ends when it has found enough, and who was told is found no more. $10 since when the bridge is read: who was heard
+ * over it last is expected from then on only, and not at all while it is not read (null).
  */
 const FIND = `
 with cut as (
   select * from jsonb_to_recordset($1::jsonb)
     as c(model text, late timestamptz, lost timestamptz, "triggerLate" timestamptz, "triggerLost" timestamptz)
 ), unit as (
-  select s.serial, '' as trigger, s.silence, s.seen_at, greatest(s.seen_at, case when d.test_until <= $3 then d.test_until end) as counts_from,
-    coalesce(d.test_until > $3, false) as excused, s.battery, s.battery_low, d.model, d.municipality, d.household_id,
+  select s.serial, '' as trigger, s.silence, s.seen_at, greatest(s.seen_at, d.watched_from, case when d.test_until <= $3 then d.test_until end,
+      case when s.via = 'bridge' then $10::timestamptz end) as counts_from,
+    coalesce(d.test_until > $3, false) or (s.via = 'bridge' and $10::timestamptz is null) as excused, s.battery, s.battery_low, d.model, d.municipality, d.household_id,
     coalesce(own.late, other.late) as late, coalesce(own.lost, other.lost) as lost
   from device_seen s join device d using (serial) left join cut own using (model) cross join (select late, lost from cut where model = $2) other
   where ${mayHaveStep('s', '$5', '$8')} and d.state <> all ($4)
 ), part as (
   select t.serial, t.id as trigger, t.silence, t.seen_at,
-    greatest(t.seen_at, s.back_at, case when d.test_until <= $3 then d.test_until end) as counts_from,
-    coalesce(d.test_until > $3, false) or s.silence <> 'none' or s.seen_at < coalesce(own.late, other.late) as excused,
+    greatest(t.seen_at, s.back_at, d.watched_from, case when d.test_until <= $3 then d.test_until end,
+      case when s.via = 'bridge' then $10::timestamptz end) as counts_from,
+    coalesce(d.test_until > $3, false) or (s.via = 'bridge' and $10::timestamptz is null) or s.silence <> 'none' or s.seen_at < coalesce(own.late, other.late) as excused,
     t.battery, t.battery_low, d.model, d.municipality, d.household_id,
     coalesce(own."triggerLate", other."triggerLate") as late, coalesce(own."triggerLost", other."triggerLost") as lost
   from trigger t join device_seen s using (serial) join device d using (serial) left join cut own using (model)
@@ -57,7 +60,7 @@ with cut as (
 ), step as (
   select *,
     case
-      when silence <> 'none' and seen_at >= late then 2
+      when silence <> 'none' and late > '-infinity' and seen_at >= late then 2
       when excused then null
       when silence <> 'lost' and counts_from < lost then 1
       when silence = 'none' and counts_from < late then 3
@@ -122,7 +125,7 @@ export function createSilenceStore(postgres: Postgres): SilenceStore {
       const rows = await rowsOf<{ from_at: Date; until_at: Date }>(postgres, SPANS, [toIso(since)]);
       return rows.map((row) => ({ from: row.from_at.getTime(), until: row.until_at.getTime() }));
     },
-    async find(cuts, otherModels, now, limit) {
+    async find(cuts, otherModels, now, limit, bridgeSince) {
       const rows = await rowsOf<FoundRow>(postgres, FIND, [
         JSON.stringify(
           cuts.map(({ model, late, lost, triggerLate, triggerLost }) => ({
@@ -153,6 +156,7 @@ export function createSilenceStore(postgres: Postgres): SilenceStore {
           Math.min,
           cuts.map(({ triggerLate }) => triggerLate),
         ),
+        bridgeSince === null ? null : toIso(bridgeSince),
       ]);
       return rows.map(foundOf);
     },

@@ -2,6 +2,8 @@
 
 export const protocols = /* sql */ `
 alter table device
+  -- It was put into service, or into another home: its silence counts from then.
+  add column watched_from timestamptz,
   -- HA1 of SIP digest (RFC 2617, RFC 7616), hexadecimal: the secret itself is shown once and never kept.
   add column sip_ha1_md5 text,
   add column sip_ha1_sha256 text,
