@@ -2,10 +2,11 @@
 import path from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
-import { type Instant, RunningClock } from '../../src/base/clock.ts';
+import { type Instant, MovableClock, RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
+import { onEnded } from '../../src/protocols/mqtt/bridge-end.ts';
 import { readDelivered } from '../../src/protocols/mqtt/bridge-message.ts';
 import type { BridgeGap, BridgeLimits, BridgeOptions, BridgeSession, MqttBridge } from '../../src/protocols/mqtt/bridge-options.ts';
 import { onConnected, onRefused, onSeen, onSubscribed } from '../../src/protocols/mqtt/bridge-session.ts';
@@ -338,6 +339,25 @@ await t.test('a link that swallows everything is noticed by the keep-alive', { s
   t.equal(memory.gaps.size, 0);
 });
 
+await t.test('a link that stalls is not remembered as whole, however long that takes to be noticed', { skip }, async (t) => {
+  const broker = await startMosquitto(t);
+  const link = await startLink(t, broker.port);
+  const clock = new MovableClock();
+  const { bridge, memory } = await bridgeTo(t, link.port, { clock, limits: { rememberEvery: 5000, keepalive: 1 } });
+  const seenAt = () => memory.sessions.get('centre')!.seenAt;
+  await ready(bridge);
+  await clock.advance(20_000);
+  await until('the broker has answered something that was sent since, and it is remembered', async () => {
+    await clock.advance(5000);
+    return seenAt() > bridge.readySince()! + 10_000;
+  });
+  link.blackhole();
+  const stalledAt = clock.now();
+  await clock.advance(22_000);
+  t.equal(bridge.fault(), null, 'not noticed yet');
+  t.ok(seenAt() <= stalledAt, `${seenAt() - stalledAt} ms after it stalled`);
+});
+
 await t.test('a broker of MQTT 3.1.1 that grants nothing: the version is lowered, the refusal is an error and never ready', async (t) => {
   const broker = await startMqttBroker({
     clock: new RunningClock(),
@@ -377,8 +397,25 @@ await t.test('who is refused is told why, without the password', { skip }, async
   };
   const { bridge, memory } = await bridgeTo(t, broker.port, { broker: place });
   await until('refused', () => /CONNACK/.test(bridge.fault() ?? ''));
-  t.match(bridge.fault(), /CONNACK 13[45]/);
-  t.notMatch(JSON.stringify(memory.lines), 'very-secret');
+  t.match(bridge.fault(), /^centre: the broker refuses .*\(CONNACK 13[45]\): check MQTT_BRIDGE_USERNAME and MQTT_BRIDGE_PASSWORD/);
+  await until('tried again', () => memory.lines.some(({ level, code }) => level === 'debug' && /CONNACK 13/.test(code ?? '')));
+  t.same(memory.errors(), ['bridge-credentials-refused'], 'once, not at each attempt');
+  t.notMatch(JSON.stringify(memory.lines) + bridge.fault(), 'very-secret');
+});
+
+await t.test('a refusal of user name or password is an error once in ten minutes; other ends are none', (t) => {
+  const known = { now: 1_000_000, attempt: 3, lowered: false, refusalToldAt: null };
+  for (const code of [4, 5, 134, 135]) {
+    const why = `CONNACK ${code}`;
+    t.match(onEnded(why, known), { level: 'error', event: 'bridge-credentials-refused', fault: /MQTT_BRIDGE_USERNAME/ }, why);
+    t.match(onEnded(why, { ...known, refusalToldAt: 400_001 }), { level: 'debug', fault: /MQTT_BRIDGE_PASSWORD/ }, why);
+    t.match(onEnded(why, { ...known, refusalToldAt: 400_000 }), { level: 'error' }, why);
+  }
+  t.match(onEnded('CONNACK 3', known), { level: 'debug', event: 'bridge-disconnected', fault: 'not connected (CONNACK 3), trying again' });
+  t.match(onEnded('ECONNRESET', { ...known, attempt: 0 }), { level: 'warn', event: 'bridge-disconnected' });
+  t.match(onEnded('DISCONNECT 142', known), { level: 'error', event: 'bridge-client-id-in-use' });
+  t.match(onEnded('CONNACK 132', { ...known, lowered: true }), { level: 'info', event: 'bridge-speaks-mqtt-3' });
+  t.end();
 });
 
 await t.test('several connections divide the municipalities; what is outside is read all the same', { skip }, async (t) => {
@@ -573,7 +610,9 @@ await t.test('what is remembered of a session', (t) => {
   t.match(onSubscribed(lost, 'c', ['a'], 30), { connectedAt: 30, settledAt: null, gapFrom: null });
   t.match(onSubscribed(session, 'c', ['a', 'b'], 30), { connectedAt: 1, settledAt: null });
   t.match(onSubscribed(session, 'c', [], 30), { settledAt: null });
-  t.match(onSeen({ ...session, settledAt: null }, 40, 9, 10), { seenAt: 40, settledAt: null });
-  t.match(onSeen({ ...session, settledAt: null }, 40, 10, 10), { seenAt: 40, settledAt: 40 });
+  t.match(onSeen({ ...session, settledAt: null }, 35, 40, 9, 10), { seenAt: 35, settledAt: null });
+  t.match(onSeen({ ...session, settledAt: null }, 35, 40, 10, 10), { seenAt: 35, settledAt: 40 });
+  t.match(onSeen(session, null, 40, 9, 10), { seenAt: 10 }, 'nothing was answered');
+  t.match(onSeen(session, 9, 40, 9, 10), { seenAt: 10 }, 'never back');
   t.end();
 });

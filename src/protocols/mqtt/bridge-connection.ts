@@ -1,7 +1,7 @@
 /** One connection of the bridge to the external broker, from CONNECT to its end; the client library is used nowhere else. */
 import type { Socket } from 'node:net';
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from 'mqtt';
-import type { Clock } from '../../base/clock.ts';
+import type { Clock, Instant } from '../../base/clock.ts';
 import { systemCode } from '../../base/errors.ts';
 import type { BridgeLimits, BridgeTls, BrokerPlace } from './bridge-options.ts';
 import type { Delivered } from './bridge-message.ts';
@@ -44,6 +44,9 @@ export class BridgeConnection {
   #inFlight = 0;
   #inHand: Promise<void> = Promise.resolve();
   #goOn: (() => void) | null = null;
+  readonly #now: () => Instant;
+  #pingedAt: Instant | null = null;
+  #answeredAt: Instant | null = null;
   /** The broker does not speak the version that was tried. */
   versionRefused = false;
 
@@ -53,10 +56,12 @@ export class BridgeConnection {
     readonly clientId: string;
     readonly version: 4 | 5;
     readonly limits: BridgeLimits;
+    readonly now: () => Instant;
     readonly handlers: Handlers;
   }) {
     const { broker, tls, clientId, version, limits, handlers } = parts;
     this.#handlers = handlers;
+    this.#now = parts.now;
     const { host, port, secure, username, password } = broker;
     const options: IClientOptions = {
       protocol: secure ? 'mqtts' : 'mqtt',
@@ -80,7 +85,14 @@ export class BridgeConnection {
     this.#client = client;
     // The library takes one message at a time and acknowledges it itself, so that each would wait for a commit of its own. It
     // is told that nothing is to be acknowledged (QoS 0); that is done here, in order, when a message is kept.
+    client.on('packetsend', ({ cmd }) => {
+      if (cmd === 'pingreq') this.#pingedAt ??= this.#now();
+    });
     client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'pingresp') {
+        this.#answered(this.#pingedAt);
+        this.#pingedAt = null;
+      }
       if (packet.cmd !== 'publish' || packet.qos !== 1 || packet.messageId === undefined) return;
       this.#owed.set(packet, packet.messageId);
       packet.qos = 0;
@@ -98,6 +110,11 @@ export class BridgeConnection {
   /** Settles when all that came so far has been dealt with. */
   get inHand(): Promise<void> {
     return this.#inHand;
+  }
+
+  /** When the last PINGREQ or receipt that the broker has answered was sent: until then it had the session. Null: none yet. */
+  get answeredAt(): Instant | null {
+    return this.#answeredAt;
   }
 
   get over(): boolean {
@@ -149,10 +166,17 @@ export class BridgeConnection {
     if (this.#over) return false;
     const qos = this.#receiptsUnderWay < MOST_RECEIPTS_UNDER_WAY ? 1 : 0;
     this.#receiptsUnderWay += qos;
-    this.#client.publish(topic, Buffer.from(payload), { qos }, () => {
+    const sentAt = this.#now();
+    this.#client.publish(topic, Buffer.from(payload), { qos }, (_error, packet) => {
       this.#receiptsUnderWay -= qos;
+      // A refusal is an answer too; and the library puts PINGREQ off at each.
+      if (packet?.cmd === 'puback') this.#answered(sentAt);
     });
     return true;
+  }
+
+  #answered(sentAt: Instant | null): void {
+    if (sentAt !== null) this.#answeredAt = Math.max(sentAt, this.#answeredAt ?? sentAt);
   }
 
   destroy(why: string): void {

@@ -1,7 +1,8 @@
 /** Keeps one session at the external broker alive: connects again and again, proves the session, subscribes, and remembers. */
-import type { Instant, Milliseconds, Timer } from '../../base/clock.ts';
+import type { Instant, Timer } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { BridgeConnection } from './bridge-connection.ts';
+import { onEnded, retryDelay } from './bridge-end.ts';
 import { type Delivered, readDelivered } from './bridge-message.ts';
 import type { BridgeLimits, BridgeOptions, BridgeSession } from './bridge-options.ts';
 import { onConnected, onRefused, onSeen, onSubscribed } from './bridge-session.ts';
@@ -22,9 +23,6 @@ export interface LinkParts {
   readonly count: (what: 'connects' | 'received' | 'notKept' | 'gaps' | 'receiptsSent') => void;
 }
 
-/** MQTT 5, 3.14.2.1: another client came with the same client id. Two centres that do that cut each other off without end. */
-const TAKEN_OVER = 'DISCONNECT 142';
-
 /** Ends what is being done for a connection that is over. */
 class Over extends Error {}
 
@@ -36,6 +34,7 @@ export class BridgeLink {
   #readyAt: Instant | null = null;
   #fault = 'not connected yet';
   #attempt = 0;
+  #refusalToldAt: Instant | null = null;
   #version: 4 | 5 = 5;
   #stopped = false;
   #wake: () => void = () => undefined;
@@ -49,8 +48,7 @@ export class BridgeLink {
     this.#parts = parts;
     this.#session = parts.known;
     const { clientId, filters } = parts.share;
-    this.#echo =
-      filters.map((filter) => echoTopic(filter, clientId, parts.options.ownMunicipality)).find((topic) => topic !== null) ?? null;
+    this.#echo = filters.flatMap((filter) => echoTopic(filter, clientId, parts.options.ownMunicipality) ?? [])[0] ?? null;
     this.#remembering = parts.options.clock.every(parts.limits.rememberEvery, () => void this.#remember());
   }
 
@@ -113,6 +111,7 @@ export class BridgeLink {
           clientId: share.clientId,
           version: this.#version,
           limits,
+          now: () => options.clock.now(),
           handlers: {
             deliver: (message) => this.#deliver(connection, message),
             connected: ({ sessionPresent }) => void this.#establish(connection, sessionPresent),
@@ -131,26 +130,23 @@ export class BridgeLink {
   }
 
   #ended(why: string): void {
-    const { share, log } = this.#parts;
+    const { options, share, log } = this.#parts;
     if (this.#readyAt !== null) this.#attempt = 0;
     this.#readyAt = null;
     if (this.#stopped) return;
-    this.#fault = `not connected (${why}), trying again`;
-    const told = { source: share.clientId, code: why, attempt: this.#attempt + 1 };
-    if (why === TAKEN_OVER) log.error('bridge-client-id-in-use', told);
-    else if (this.#connection?.versionRefused === true && this.#version === 5) {
-      this.#version = 4;
-      log.info('bridge-speaks-mqtt-3', told);
-    } else if (this.#attempt === 0) log.warn('bridge-disconnected', told);
-    else log.debug('bridge-disconnected', told);
+    const now = options.clock.now();
+    const lowered = this.#connection?.versionRefused === true && this.#version === 5;
+    if (lowered) this.#version = 4;
+    const { level, event, fault } = onEnded(why, { now, attempt: this.#attempt, lowered, refusalToldAt: this.#refusalToldAt });
+    this.#fault = fault;
+    if (event === 'bridge-credentials-refused') this.#refusalToldAt = now;
+    log[level](event, { source: share.clientId, code: why, attempt: this.#attempt + 1 });
   }
 
-  /** At random between bounds that widen: the nodes of a platform that was away must not all come at once. */
   async #pause(): Promise<void> {
     const { options, limits } = this.#parts;
-    const [least, most] = limits.retryAfter;
     const share = new DataView(Uint8Array.from(options.random(4)).buffer).getUint32(0) / 2 ** 32;
-    const delay: Milliseconds = least + share * (Math.min(most, least * 2 ** ++this.#attempt) - least);
+    const delay = retryDelay(limits.retryAfter, ++this.#attempt, share);
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       options.clock.after(delay, resolve);
@@ -207,6 +203,7 @@ export class BridgeLink {
     }
     await this.#save(connection, onSubscribed(this.#session, clientId, filters, until));
     this.#readyAt = options.clock.now();
+    this.#refusalToldAt = null;
     log.info('bridge-ready', { source: clientId, count: filters.length });
   }
 
@@ -279,7 +276,7 @@ export class BridgeLink {
     if (this.#session === null || this.#readyAt === null || this.#connection?.over !== false) return;
     const now = options.clock.now();
     try {
-      await this.#write(onSeen(this.#session, now, now - this.#readyAt, limits.settledAfter));
+      await this.#write(onSeen(this.#session, this.#connection.answeredAt, now, now - this.#readyAt, limits.settledAfter));
     } catch (error) {
       log.debug('bridge-session-not-remembered', { source: share.clientId, error });
     }

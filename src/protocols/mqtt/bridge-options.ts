@@ -26,7 +26,7 @@ export interface BridgeSession {
   readonly clientId: string;
   /** When this session was made. */
   readonly connectedAt: Instant;
-  /** When it was last known to be whole. */
+  /** When it was last known to be whole: when what the broker answered last was sent, never later. */
   readonly seenAt: Instant;
   readonly filters: readonly string[];
   /** Since when it has had these subscriptions for so long that nothing from before can be under way; null: not yet. */

@@ -41,7 +41,18 @@ export function onSubscribed(known: BridgeSession | null, clientId: string, filt
   };
 }
 
-/** Now and then while it is connected. `readyFor`: for how long it has read without a break. */
-export function onSeen(known: BridgeSession, now: Instant, readyFor: Milliseconds, settledAfter: Milliseconds): BridgeSession {
-  return { ...known, seenAt: now, settledAt: known.settledAt ?? (readyFor >= settledAfter ? now : null) };
+/**
+ * Now and then while it is connected. `answeredAt`: when the last thing that the broker answered was sent; that a connection
+ * is not closed says nothing, for a stalled one is noticed late, and a loss in between must not lie before the gap.
+ * `readyFor`: for how long it has read without a break.
+ */
+export function onSeen(
+  known: BridgeSession,
+  answeredAt: Instant | null,
+  now: Instant,
+  readyFor: Milliseconds,
+  settledAfter: Milliseconds,
+): BridgeSession {
+  const seenAt = Math.max(known.seenAt, answeredAt ?? known.seenAt);
+  return { ...known, seenAt, settledAt: known.settledAt ?? (readyFor >= settledAfter ? now : null) };
 }
