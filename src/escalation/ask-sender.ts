@@ -5,6 +5,7 @@ import type { Desk } from '../alarms/desk.ts';
 import type { Clock, Milliseconds } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { reached } from '../base/points.ts';
 import type { AskLedger, AskOutcome, LeasedAsk, Notice, NoticeResult, Notifier, SentAsk } from './ask.ts';
 import { type Escalation, knownZone } from './ladder.ts';
 
@@ -62,7 +63,9 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
 
   async function tried(lead: LeasedAsk, asks: readonly LeasedAsk[]): Promise<NoticeResult> {
     try {
-      return await notifier.notify(noticeOf(lead, asks, parts));
+      const result = await notifier.notify(noticeOf(lead, asks, parts));
+      if (result.result !== 'failed') reached('provider-answered');
+      return result;
     } catch (error) {
       log.error('notifier-failed', { ask: lead.id, channel: lead.channel, error });
       return { result: 'failed', why: 'gateway-away', retry: true };

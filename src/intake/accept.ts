@@ -5,6 +5,7 @@ import { storable } from '../base/bytes.ts';
 import type { Clock, Instant } from '../base/clock.ts';
 import { type Random, receiptId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
+import { reached } from '../base/points.ts';
 import { type Interpretation, type InterpretedSignal, type LifeSignSort, type SeenFacts, duringTest } from '../devices/interpret.ts';
 import type { Keeper, Receipt } from './keep.ts';
 import { createStrangers } from './strangers.ts';
@@ -89,6 +90,7 @@ export function createAccept(parts: {
       return { kept: true, messageId, receipt: null, at };
     }
     const signal = signalOf(incoming, interpretation, at, random);
+    reached('received');
     try {
       const receipt = await keeper.keep(signal);
       if (sender.serial !== null) noting.seen(sender.serial, interpretation.seen, at, 'signal');

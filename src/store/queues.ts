@@ -3,6 +3,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { Clock, Milliseconds, Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import { reached } from '../base/points.ts';
 import { type AskQueue, URGENCIES, type Urgency } from '../escalation/ask.ts';
 import { withRedis } from './redis.ts';
 
@@ -65,6 +66,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
       withRedis(async () => {
         const jobs = asks.map(({ id, tryAt, delay }) => ({ name: 'ask', data: { ask: id }, opts: { jobId: `${id}-${tryAt}`, delay } }));
         await within(opened.queues[urgency].addBulk(jobs));
+        reached('queued');
       }),
     async stop() {
       stopped = true;

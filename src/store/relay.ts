@@ -3,6 +3,7 @@ import type { Alarm } from '../alarms/alarm.ts';
 import type { AlarmView } from '../alarms/view.ts';
 import { type Clock, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import { reached } from '../base/points.ts';
 import { viewsOfRows } from './alarm-views.ts';
 import type { FeedWriter } from './feed.ts';
 import type { Postgres } from './postgres.ts';
@@ -118,7 +119,9 @@ export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Rel
       log,
     );
     if (clock.monotonic() - startedAt > STALE_MS) return true;
+    reached('outbox-read');
     await feed.publish(views);
+    reached('published');
     await pg.pool.query({ name: 'published', text: PUBLISHED, values: [rows.rows.map((row) => row.id)] });
     published += views.length;
     await alsoRelay?.(views).catch((error: unknown) => log.warn('relay-hook-failed', { error }));

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
 import { toIso } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
+import { reached } from '../base/points.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Admit, Receipt, SignalStore } from '../intake/keep.ts';
 import { type ChangedAlarm, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
@@ -34,6 +35,7 @@ export function createSignalStore(postgres: Postgres, committed: () => void): Si
     async keep(signals, admitOne) {
       try {
         const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers));
+        reached('after-commit');
         committed();
         return receipts;
       } catch (error) {
@@ -91,6 +93,7 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
   await write(client, prepared, admissions, changed);
   const now = Math.max(...signals.map(({ receivedAt }) => receivedAt));
   for (const change of changed) await changeAsks(client, change, now);
+  reached('before-commit');
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }
 

@@ -3,6 +3,7 @@ import type { Server, Socket } from 'node:net';
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket, type Subscription } from 'aedes';
 import { seconds } from '../../base/clock.ts';
 import { reason } from '../../base/errors.ts';
+import { reached } from '../../base/points.ts';
 import { MQTT_LIMITS, type MqttBroker, type MqttBrokerOptions, type MqttRefusalCode } from './broker-options.ts';
 import { type Connection, inOrder, messageOf, newConnection } from './connection.ts';
 import { Connections, nextTurn, Wills, withinTime } from './connections.ts';
@@ -168,8 +169,10 @@ export async function startMqttBroker(options: MqttBrokerOptions): Promise<MqttB
 
   async function settle(connection: Connection, verdict: Promise<'kept' | 'not-kept'>, acknowledge: Answer): Promise<void> {
     if ((await verdict) === 'kept') {
+      reached('before-ack');
       acknowledge(null);
-      return connection.gate.release();
+      connection.gate.release();
+      return reached('after-ack');
     }
     counts.notKept++;
     // Closing throws away what was written in this turn: the acknowledgements before this one go out first.

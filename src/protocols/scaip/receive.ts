@@ -2,6 +2,7 @@
 import type { Clock, Instant, Milliseconds } from '../../base/clock.ts';
 import type { Random } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
+import { reached } from '../../base/points.ts';
 import { type ListenerCounters, type MessageAnswer, type SendRequest, sourceOf } from '../sip/core.ts';
 import type { StreamLimits } from '../sip/connection.ts';
 import type { Endpoint, Flow } from '../sip/flow.ts';
@@ -114,6 +115,7 @@ export async function startScaip(options: ScaipOptions): Promise<ScaipServer> {
       return UNAVAILABLE;
     }
     counts.kept++;
+    reached('before-ack');
     return answerTo(request, flow, send, message, unit, accepted);
   }
 
@@ -137,7 +139,12 @@ export async function startScaip(options: ScaipOptions): Promise<ScaipServer> {
     const body = encodeReply({ ref, snu, voice });
     if (dialect === 'mrs-in-answer') return { ...ok, headers: [{ name: 'content-type', value: CONTENT_TYPE }], body };
     const known = unit.serial === null ? null : { name: unit.name, serial: unit.serial, authenticated: unit.mustAuthenticate };
-    return { ...ok, afterwards: () => replies.send({ ref, body, names: namesForReply(request, message), unit: known, flow, send }) };
+    const reply = { ref, body, names: namesForReply(request, message), unit: known, flow, send };
+    const afterwards = (): void => {
+      reached('after-ack');
+      replies.send(reply);
+    };
+    return { ...ok, afterwards };
   }
 
   /** A port that fails is a message that was not kept: the unit repeats it. */
