@@ -85,7 +85,13 @@ export type SystemCommand =
       readonly result: 'sent' | 'delivered' | 'failed';
       /** The gateway's or our reason, one of a closed list; never the message. */
       readonly why: AskFailure | null;
-    };
+    }
+  /** Given on the alarm as its timeline tells it, when its row had become something else. */
+  | { readonly command: 'repair'; readonly what: Repaired };
+
+/** What the auditor mends: an open alarm that waits for nothing, and a row that does not follow from its timeline. */
+export const REPAIRS = ['no-deadline', 'row-differs'] as const;
+export type Repaired = (typeof REPAIRS)[number];
 
 export const ASK_FAILURES = ['no-page-open', 'gateway-away', 'gateway-refused', 'not-delivered', 'no-number', 'no-gateway'] as const;
 export type AskFailure = (typeof ASK_FAILURES)[number];
@@ -109,7 +115,12 @@ export const PERSON_COMMANDS = [
   'snooze',
   'withdraw',
 ] as const satisfies readonly PersonCommand['command'][];
-export const SYSTEM_COMMANDS = ['pass-deadline', 'lapse-claim', 'record-ask'] as const satisfies readonly SystemCommand['command'][];
+export const SYSTEM_COMMANDS = [
+  'pass-deadline',
+  'lapse-claim',
+  'record-ask',
+  'repair',
+] as const satisfies readonly SystemCommand['command'][];
 
 export const ROLES = ['operator', 'supervisor', 'responder', 'technician'] as const;
 export type Role = (typeof ROLES)[number];

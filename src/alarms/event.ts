@@ -1,7 +1,7 @@
 /** Events: the rows of an alarm's timeline, and the words of the reasons that they give. */
 import type { Instant } from '../base/clock.ts';
 import type { Lane, Wait, WaitSpans } from './alarm.ts';
-import type { Actor, AskFailure, Channel, ContactWay, Outcome, Recipient, Withdrawable } from './command.ts';
+import type { Actor, AskFailure, Channel, ContactWay, Outcome, Recipient, Repaired, Withdrawable } from './command.ts';
 import type { AlarmPriority, Kind, Position, Sender, SignalMark } from './signal.ts';
 
 /** What every event that a signal caused tells of it. */
@@ -64,6 +64,7 @@ export type AlarmEvent =
   | { readonly event: 'arrived' }
   | { readonly event: 'reported'; readonly outcome: Outcome; readonly text: string }
   | { readonly event: 'deadline-passed'; readonly what: Wait }
+  | { readonly event: 'repaired'; readonly what: Repaired }
   | { readonly event: 'snoozed'; readonly until: Instant; readonly reason: string }
   | { readonly event: 'closed'; readonly outcome: Outcome; readonly text: string };
 
@@ -100,6 +101,7 @@ export const EVENT_NAMES = [
   'arrived',
   'reported',
   'deadline-passed',
+  'repaired',
   'snoozed',
   'closed',
 ] as const satisfies readonly EventName[];

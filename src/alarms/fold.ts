@@ -192,6 +192,7 @@ function changed(alarm: Alarm, { at, actor, event, version }: TimelineEntry): Al
     case 'presence-received':
     case 'call-received':
     case 'noted':
+    case 'repaired':
     case 'ask-sent':
     case 'ask-delivered':
     case 'ask-failed':

@@ -56,8 +56,8 @@ export function append(
   return { alarm: fold(number, upToLast, { ...last, arms }), entries };
 }
 
-/** What may still be said of a closed alarm: how an ask went, for the record. */
-const AFTER_CLOSING: readonly AlarmCommand['command'][] = ['record-ask', 'note'];
+/** What may still be said of a closed alarm: how an ask went, for the record; and its row is mended like any other. */
+const AFTER_CLOSING: readonly AlarmCommand['command'][] = ['record-ask', 'note', 'repair'];
 /** Only the owner of a claim may order these while there is one. */
 const OWNERS: readonly AlarmCommand['command'][] = [
   'claim',
@@ -144,6 +144,11 @@ function judge(alarm: Alarm, command: AlarmCommand, context: CommandContext, now
       if (result !== 'failed') return rule([{ event: result === 'sent' ? 'ask-sent' : 'ask-delivered', ask, account, channel }]);
       return rule([{ event: 'ask-failed', ask, account, channel, why: why ?? 'not-delivered' }]);
     }
+    case 'repair':
+      // What it waits for is armed by its phase, as after every command.
+      return actor.type === 'centre' && actor.part === 'auditor'
+        ? rule([{ event: 'repaired', what: command.what }])
+        : refuse('not-allowed');
     case 'pass-deadline':
       return ruleOfTheClock(alarm, command.armed, command.rung, now, (recipients) => asked(recipients, now, newId)) ?? refuse('not-due');
   }

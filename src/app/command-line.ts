@@ -1,8 +1,8 @@
 /** The arguments of the program: what to do, with which roles; every mistake is one sentence. */
 import { CentreError } from '../base/errors.ts';
 
-export const PROCESS_ROLES = ['intake', 'escalation', 'console'] as const;
-/** What one process does of the centre's work (design § 4); roles share nothing but the stores. */
+export const PROCESS_ROLES = ['intake', 'escalation', 'console', 'watch'] as const;
+/** What one process does of the centre's work (design § 4); roles share little but the stores. `watch` watches the others (ADR 17). */
 export type ProcessRole = (typeof PROCESS_ROLES)[number];
 
 export type Invocation =

@@ -56,6 +56,10 @@ const ORDERS: Record<CommandName, (alarm: Alarm) => [AlarmCommand, Actor]> = {
   'pass-deadline': (alarm) => [{ command: 'pass-deadline', armed: deadlineOf(alarm) ?? { at: 0, what: 'unclaimed' }, rung: RUNG }, SWEEP],
   'lapse-claim': () => [{ command: 'lapse-claim', by: 'operator' }, SWEEP],
   'record-ask': () => [{ command: 'record-ask', ask: uuid(), account: 'natt', channel: 'sms', result: 'delivered', why: null }, SWEEP],
+  repair: () => [
+    { command: 'repair', what: 'row-differs' },
+    { type: 'centre', part: 'auditor' },
+  ],
 };
 
 /** What comes of each order in each state: the state after it, or `!` and the refusal. In the order of STATES. */
@@ -99,6 +103,7 @@ const TABLE: Record<CommandName, readonly [string, string, string, string, strin
   'pass-deadline': ['dispatched', 'claimed', 'dispatched', 'responding', 'on-site', '!already-closed'],
   'lapse-claim': ['!not-due', 'waiting', 'dispatched', 'responding', 'on-site', '!already-closed'],
   'record-ask': ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', 'closed'],
+  repair: ['waiting', 'claimed', 'dispatched', 'responding', 'on-site', 'closed'],
 };
 
 const LATER = START + minutes(24 * 60);
@@ -294,6 +299,14 @@ await t.test('more help for one who is on the way: the operator is warned, and w
   const there = after(helped, { command: 'arrive' }, person('sola1', 'responder'), START + 2000);
   t.match(there.response, { stage: 'on-site', by: 'sola1' });
   t.match(order(there, { command: 'arrive' }, NATT), { refused: 'accepted-by-another', by: 'sola1' });
+});
+
+await t.test('only the auditor repairs, and an alarm that waits for nothing waits again for what its phase waits for', async (t) => {
+  t.same(order(waiting, { command: 'repair', what: 'row-differs' }, LEDER), { refused: 'not-allowed' });
+  const forgotten = { ...claimed, waits: {} };
+  const mended = after(forgotten, { command: 'repair', what: 'no-deadline' }, { type: 'centre', part: 'auditor' }, START + 5000);
+  t.same(armedAt(mended), { at: START + 5000 + SPANS.claimIdle, what: 'claim-idle' });
+  t.same({ ...mended, waits: {}, version: 0 }, { ...forgotten, version: 0 }, 'nothing else of it changes');
 });
 
 await t.test('nobody silences for all what nobody has taken', async (t) => {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { STATES, WAITS } from '../../src/alarms/alarm.ts';
-import { ASK_FAILURES, CHANNELS, CONTACT_WAYS, OUTCOMES, REFUSALS, ROLES, WITHDRAWABLE } from '../../src/alarms/command.ts';
+import { ASK_FAILURES, CHANNELS, CONTACT_WAYS, OUTCOMES, REFUSALS, REPAIRS, ROLES, WITHDRAWABLE } from '../../src/alarms/command.ts';
 import { EVENT_NAMES, type EventName, PRIORITY_RULES } from '../../src/alarms/event.ts';
 import { KINDS, PRIORITIES } from '../../src/alarms/signal.ts';
 import { SETTING_NAMES } from '../../src/base/settings.ts';
@@ -83,6 +83,7 @@ await t.test('every word of the domain has a text, in both languages', async (t)
     states: STATES,
     waits: WAITS,
     waitsPassed: WAITS,
+    repairs: REPAIRS,
     refusals: REFUSALS,
     outcomes: OUTCOMES,
     roles: ROLES,

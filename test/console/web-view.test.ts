@@ -1,7 +1,7 @@
 /** The rules of the browser side, without a browser: board, feed, sounds, commands and keys, cases and acts, words. */
 import t from 'tap';
 import { STATES, WAITS, stateOf } from '../../src/alarms/alarm.ts';
-import { ASK_FAILURES, CHANNELS, CONTACT_WAYS, OUTCOMES, REFUSALS, ROLES, WITHDRAWABLE } from '../../src/alarms/command.ts';
+import { ASK_FAILURES, CHANNELS, CONTACT_WAYS, OUTCOMES, REFUSALS, REPAIRS, ROLES, WITHDRAWABLE } from '../../src/alarms/command.ts';
 import { type AlarmEvent, EVENT_NAMES, PRIORITY_RULES } from '../../src/alarms/event.ts';
 import { KINDS, PRIORITIES } from '../../src/alarms/signal.ts';
 import { type AlarmView, timelineViewOf, viewOf } from '../../src/alarms/view.ts';
@@ -533,6 +533,7 @@ await t.test('both languages have a text for every word of the domain', async (t
       ['states', STATES, texts.states],
       ['waits', WAITS, texts.waits],
       ['waitsPassed', WAITS, texts.waitsPassed],
+      ['repairs', REPAIRS, texts.repairs],
       ['refusals', REFUSALS, texts.refusals],
       ['outcomes', OUTCOMES, texts.outcomes],
       ['roles', ROLES, texts.roles],
@@ -611,6 +612,7 @@ await t.test('every event has a sentence that a layman can read', async (t) => {
     { event: 'arrived' },
     { event: 'reported', outcome: 'helped-on-site', text: 'Alt vel' },
     { event: 'deadline-passed', what: 'unclaimed' },
+    { event: 'repaired', what: 'row-differs' },
     { event: 'snoozed', until: START, reason: 'Ringer igjen' },
     { event: 'closed', outcome: 'helped-by-voice', text: 'Feil knapp' },
   ];

@@ -110,6 +110,11 @@ const waitsPassed: Texts['waitsPassed'] = {
   'day-queue': 'The deadline of the day queue has passed',
 };
 
+const repairs: Texts['repairs'] = {
+  'no-deadline': 'The alarm waited for nothing and would have been forgotten. It has a deadline again',
+  'row-differs': 'The alarm did not follow from its timeline. It was mended by the timeline',
+};
+
 const events: Texts['events'] = {
   opened: (e) =>
     `The alarm came: ${kinds[e.kind]}. Priority ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}${e.follows === null ? '' : ` Follows alarm ${e.follows}, closed less than an hour before.`}`,
@@ -148,6 +153,7 @@ const events: Texts['events'] = {
   arrived: () => 'Has arrived.',
   reported: (e) => `Reported from the site: ${outcomes[e.outcome]}.${e.text === '' ? '' : ` ${e.text}`}`,
   'deadline-passed': (e) => `${waitsPassed[e.what]}.`,
+  repaired: (e) => `${repairs[e.what]}.`,
   snoozed: (e, say) => `Postponed to ${say.time(e.until)}: ${e.reason}`,
   closed: (e) => `Closed: ${outcomes[e.outcome]}.${e.text === '' ? '' : ` ${e.text}`}`,
 };
@@ -191,6 +197,7 @@ export const en: Texts = {
     'day-queue': 'Day queue deadline in',
   },
   waitsPassed,
+  repairs,
   events,
   scaip: scaipEn,
   states: {

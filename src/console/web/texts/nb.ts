@@ -124,6 +124,11 @@ const waitsPassed = {
   'day-queue': 'Fristen i dagkøen er ute',
 } satisfies WordTables['waitsPassed'];
 
+const repairs = {
+  'no-deadline': 'Alarmen ventet ikke på noe, og ville blitt glemt. Den har fått en frist igjen',
+  'row-differs': 'Alarmen stemte ikke med hendelsesloggen. Den er rettet etter loggen',
+} satisfies WordTables['repairs'];
+
 const events: WordTables['events'] = {
   opened: (e) =>
     `Alarmen kom: ${kinds[e.kind]}. Hastegrad ${priorities[e.priority]}, ${priorityRules[e.priorityRule]}.${signalTail(e)}${e.follows === null ? '' : ` Følger alarm ${e.follows}, lukket for under en time siden.`}`,
@@ -162,6 +167,7 @@ const events: WordTables['events'] = {
   arrived: () => 'Er framme på stedet.',
   reported: (e) => `Rapporterte fra stedet: ${outcomes[e.outcome]}.${e.text === '' ? '' : ` ${e.text}`}`,
   'deadline-passed': (e) => `${waitsPassed[e.what]}.`,
+  repaired: (e) => `${repairs[e.what]}.`,
   snoozed: (e, say) => `Utsatt til ${say.time(e.until)}: ${e.reason}`,
   closed: (e) => `Lukket: ${outcomes[e.outcome]}.${e.text === '' ? '' : ` ${e.text}`}`,
 };
@@ -191,6 +197,7 @@ export const nb = {
   withdrawables,
   waits,
   waitsPassed,
+  repairs,
   events,
   scaip: scaipNb,
   states: {

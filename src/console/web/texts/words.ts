@@ -1,6 +1,6 @@
 /** The shape of a language: every word of the domain has a text, checked by the compiler. */
 import type { State, Wait } from '../../../alarms/alarm.ts';
-import type { AskFailure, Channel, ContactWay, Outcome, RefusalCode, Role, Withdrawable } from '../../../alarms/command.ts';
+import type { AskFailure, Channel, ContactWay, Outcome, RefusalCode, Repaired, Role, Withdrawable } from '../../../alarms/command.ts';
 import type { AlarmEvent, EventName, PriorityRule } from '../../../alarms/event.ts';
 import type { Kind, Priority, SignalMark } from '../../../alarms/signal.ts';
 import type { DutyRefusal } from '../../../escalation/duty-order.ts';
@@ -29,6 +29,8 @@ export interface WordTables {
   readonly waits: Record<Wait, string>;
   /** What it meant that the wait ran out, for the timeline. */
   readonly waitsPassed: Record<Wait, string>;
+  /** What the centre's own control found and mended. */
+  readonly repairs: Record<Repaired, string>;
   readonly refusals: Record<RefusalCode, string>;
   readonly outcomes: Record<Outcome, string>;
   readonly dutyRefusals: Record<DutyRefusal, string>;

@@ -39,6 +39,7 @@ const WEIGHTS: Readonly<Record<EventName, Weight>> = {
   arrived: 'person',
   reported: 'person',
   'deadline-passed': 'problem',
+  repaired: 'problem',
   snoozed: 'person',
   closed: 'person',
 };
