@@ -20,6 +20,7 @@ import type { Log } from './base/log.ts';
 import type { Settings } from './base/settings.ts';
 import type { HealthCheck } from './console/health-routes.ts';
 import type { Notifier } from './escalation/ask.ts';
+import { withCanary } from './escalation/canary-ladder.ts';
 import { createDuty } from './escalation/duty.ts';
 import { createSmsReports } from './notify/sms-reports.ts';
 import { seedDemo } from './people/demo.ts';
@@ -84,7 +85,8 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
     throw new CentreError('settings-invalid', message);
   }
   const began = clock.monotonic();
-  const configuration = readConfiguration(settings.CONFIG_DIR);
+  const read = readConfiguration(settings.CONFIG_DIR);
+  const configuration: Configuration = { ...read, escalation: withCanary(read.escalation) };
   const tls = await openTlsIdentity({ settings, clock, log });
   cleanUp.add('certificates', () => tls?.stop());
   const dataDir = await openDataDir(settings.DATA_DIR);

@@ -1,5 +1,6 @@
 /** Starts what acts by itself: the sweep of deadlines, the asks to responders, and the return of abandoned claims. */
 import type { Registry } from 'prom-client';
+import { isCanary } from '../alarms/canary.ts';
 import type { Desk } from '../alarms/desk.ts';
 import { type Clock, RunningClock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
@@ -69,7 +70,10 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 're
     desk,
     clock,
     log,
-    observe: (lateMs) => late.asks.observe(lateMs / 1000),
+    // What the centre does for itself is no figure of its service.
+    observe: (lateMs, ask) => {
+      if (!isCanary(ask)) late.asks.observe(lateMs / 1000);
+    },
   });
   cleanUp.add('asks', () => asks.stop(), ASKS_PATIENCE_MS);
 
@@ -82,7 +86,9 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 're
     },
     clock,
     log,
-    observe: (lateMs) => late.deadlines.observe(lateMs / 1000),
+    observe: (lateMs, _deadline, alarm) => {
+      if (!isCanary(alarm)) late.deadlines.observe(lateMs / 1000);
+    },
   });
   cleanUp.add('sweep', () => sweep.stop());
   checks.push({

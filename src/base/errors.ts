@@ -18,6 +18,7 @@ export const ERRORS = {
   'demo-not-on-loopback': 'setup',
   'command-line-invalid': 'setup',
   'register-invalid': 'setup',
+  'canary-name-taken': 'setup',
   'store-away': 'store',
   'message-malformed': 'peer',
   'message-too-large': 'peer',

@@ -16,6 +16,7 @@ export interface LogFields {
   readonly ask?: string;
   readonly channel?: string;
   readonly rung?: string;
+  readonly step?: string;
   readonly code?: string;
   readonly component?: string;
   readonly role?: string;

@@ -77,6 +77,7 @@ const SETTINGS = z.object({
   MQTT_BRIDGE_CA: z.string().optional(),
   MQTT_BRIDGE_CERT: z.string().optional(),
   MQTT_BRIDGE_KEY: z.string().optional(),
+  DEAD_MAN_URL: url(['http:', 'https:']).optional(),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
 });

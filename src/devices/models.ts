@@ -1,7 +1,9 @@
 /** Loads all device models of a folder, strictly: every fault of every file in one run. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { CANARY_ID } from '../alarms/canary.ts';
 import { CentreError, reason, systemCode } from '../base/errors.ts';
+import { CANARY_MODEL } from './canary-model.ts';
 import { CONTRACT_TYPES, type DeviceModel, MODEL_FILE, type ModelFile, modelOf } from './model.ts';
 
 /** What a device without a model of its own is read by, and what every other model is laid over. */
@@ -44,7 +46,9 @@ export function readModels(dir: string): ModelReading {
   if (faults.length > 0) return { faults };
   const base = modelOf(GENERIC_MODEL, generic, null);
   const models = new Map([...files].map(([id, file]) => [id, id === GENERIC_MODEL ? base : modelOf(id, file, base)]));
-  return { value: Object.freeze({ get: (id: string) => models.get(id) ?? base, names: Object.freeze([...models.keys()].toSorted()) }) };
+  // Not among the names: a register cannot ask for it.
+  const get = (id: string): DeviceModel => (id === CANARY_ID ? CANARY_MODEL : (models.get(id) ?? base));
+  return { value: Object.freeze({ get, names: Object.freeze([...models.keys()].toSorted()) }) };
 }
 
 function modelFiles(dir: string, faults: string[]): { id: string; path: string }[] {

@@ -34,7 +34,7 @@ export interface SweepParts {
   /** How many alarms at once. */
   readonly parallel?: number;
   /** Told how late each deadline was acted on, for a histogram. */
-  readonly observe?: (lateMs: Milliseconds, deadline: Deadline) => void;
+  readonly observe?: (lateMs: Milliseconds, deadline: Deadline, alarm: Alarm) => void;
 }
 
 export interface Sweep {
@@ -159,7 +159,7 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
       }
       passed += 1;
       const lateMs = Math.max(0, clock.now() - deadline.at);
-      observe?.(lateMs, deadline);
+      observe?.(lateMs, deadline, alarm);
       log.info('deadline-passed', { alarm: number, code: deadline.what, lateMs });
     } catch (error) {
       failures += 1;

@@ -1,11 +1,12 @@
 /** Who may see which alarm and order what: roles and municipalities, as pure rules that every door of the centre asks. */
 import type { Alarm } from '../alarms/alarm.ts';
+import { CANARY_MUNICIPALITY } from '../alarms/canary.ts';
 import type { PersonCommand, Role } from '../alarms/command.ts';
 import type { AlarmPriority } from '../alarms/signal.ts';
 import type { AlarmView } from '../alarms/view.ts';
 import { type Instant, type Milliseconds, fromIso, minutes } from '../base/clock.ts';
 
-/** Stands in an account's municipalities for all of them. */
+/** Stands in an account's municipalities for all of them, the reserved one of the canary left out: that is nobody's (ADR 17). */
 export const ALL_MUNICIPALITIES = '*';
 
 /** A signed-in person, as far as rights go. */
@@ -31,7 +32,7 @@ export interface Sighting {
 export const RESPONDER_KEEPS: Milliseconds = minutes(24 * 60);
 
 export const servesMunicipality = ({ municipalities }: Pick<Viewer, 'municipalities'>, municipality: string): boolean =>
-  municipalities.includes(ALL_MUNICIPALITIES) || municipalities.includes(municipality);
+  (municipalities.includes(ALL_MUNICIPALITIES) && municipality !== CANARY_MUNICIPALITY) || municipalities.includes(municipality);
 
 const has = ({ roles }: Pick<Viewer, 'roles'>, ...wanted: readonly Role[]): boolean => wanted.some((role) => roles.includes(role));
 
@@ -69,7 +70,7 @@ export function seesView(viewer: Viewer, view: AlarmView, now: Instant): boolean
 
 /** A viewer's sight as a condition that a store can search by; the parts are joined by "or" within the municipalities. */
 export interface Scope {
-  /** Null: all. */
+  /** Null: all but the reserved one of the canary. */
   readonly municipalities: readonly string[] | null;
   readonly everything: boolean;
   readonly technical: boolean;

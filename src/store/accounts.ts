@@ -1,4 +1,5 @@
 /** Accounts and sessions in PostgreSQL: what sign-in, the cookie and the command line ask for. */
+import { CANARY_MUNICIPALITY } from '../alarms/canary.ts';
 import type { Role } from '../alarms/command.ts';
 import { toIso } from '../base/clock.ts';
 import type { SessionStore } from '../console/session.ts';
@@ -16,6 +17,8 @@ interface AccountRow {
   readonly disabled_at: Date | null;
 }
 
+/** The centre's own accounts (src/store/canary.ts) are nobody's: they sign in nowhere, are not listed and not changed. */
+const OF_PEOPLE = `not '${CANARY_MUNICIPALITY}' = any(municipalities)`;
 const COLUMNS = 'a.username, a.name, a.roles, a.municipalities, a.phone, a.disabled_at';
 
 const accountOf = (row: AccountRow): Account => ({
@@ -30,12 +33,12 @@ const accountOf = (row: AccountRow): Account => ({
 export function createCredentials(postgres: Postgres): Credentials {
   return {
     async find(username) {
-      const text = `select ${COLUMNS}, a.password_hash from account a where a.username = $1`;
+      const text = `select ${COLUMNS}, a.password_hash from account a where a.username = $1 and ${OF_PEOPLE}`;
       const [row] = await rowsOf<AccountRow & { password_hash: string }>(postgres, text, [username]);
       return row === undefined ? null : { account: accountOf(row), passwordHash: row.password_hash };
     },
     async any() {
-      return (await rowsOf(postgres, 'select 1 from account where disabled_at is null limit 1')).length > 0;
+      return (await rowsOf(postgres, `select 1 from account where disabled_at is null and ${OF_PEOPLE} limit 1`)).length > 0;
     },
   };
 }
@@ -43,7 +46,7 @@ export function createCredentials(postgres: Postgres): Credentials {
 export function createAccountBook(postgres: Postgres): AccountBook {
   return {
     async list() {
-      return (await rowsOf<AccountRow>(postgres, `select ${COLUMNS} from account a order by a.username`)).map(accountOf);
+      return (await rowsOf<AccountRow>(postgres, `select ${COLUMNS} from account a where ${OF_PEOPLE} order by a.username`)).map(accountOf);
     },
     async add({ account, name, roles, municipalities, phone, disabledAt }, passwordHash, at) {
       const text = `insert into account (username, name, password_hash, roles, municipalities, phone, created_at, disabled_at)
@@ -60,9 +63,10 @@ export function createAccountBook(postgres: Postgres): AccountBook {
 /** Changes one account and ends its sessions: whoever had the old password is out. */
 function changed(postgres: Postgres, set: string, username: string, value: string | Date | null): Promise<boolean> {
   return inTransaction(postgres, async (client) => {
-    const { rowCount } = await client.query(`update account set ${set} where username = $1`, [username, value]);
+    const { rowCount } = await client.query(`update account set ${set} where username = $1 and ${OF_PEOPLE}`, [username, value]);
+    if (rowCount === 0) return false;
     await client.query('delete from session where username = $1', [username]);
-    return (rowCount ?? 0) > 0;
+    return true;
   });
 }
 

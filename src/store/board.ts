@@ -1,5 +1,6 @@
 /** The board out of PostgreSQL: lists, pages and single alarms, each only as far as the viewer's sight goes. */
 import { type RawBuilder, type SqlBool, sql } from 'kysely';
+import { CANARY_MUNICIPALITY } from '../alarms/canary.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { timelineViewOf } from '../alarms/view.ts';
 import { type Clock, toIso } from '../base/clock.ts';
@@ -15,7 +16,10 @@ const LONGEST_PAGE = 500;
 /** The condition on the table `alarm` that agrees with `sightOf` (a test holds the two against each other). */
 function seen(viewer: Viewer, clock: Clock): RawBuilder<SqlBool> {
   const { municipalities, everything, technical, askedAccount, closedSince } = scopeOf(viewer, clock.now());
-  const where = municipalities === null ? sql<SqlBool>`true` : sql<SqlBool>`municipality = any(${[...municipalities]}::text[])`;
+  const where =
+    municipalities === null
+      ? sql<SqlBool>`municipality <> ${CANARY_MUNICIPALITY}`
+      : sql<SqlBool>`municipality = any(${[...municipalities]}::text[])`;
   if (everything) return where;
   const asked = sql<SqlBool>`(asked @> array[${askedAccount}]::text[] or fold->'response'->>'by' = ${askedAccount})
     and (closed_at is null or closed_at > ${toIso(closedSince)})`;

@@ -1,4 +1,5 @@
 /** Devices in PostgreSQL as the command line lists and changes them. */
+import { CANARY_MUNICIPALITY } from '../alarms/canary.ts';
 import { type Instant, toIso } from '../base/clock.ts';
 import type { BookedDevice, DeviceBook } from '../devices/book.ts';
 import type { Postgres } from './postgres.ts';
@@ -24,13 +25,15 @@ const BOOK = `
     case d.protocol when 'mqtt' then d.secret_sha256 is not null else d.sip_ha1_md5 is not null end as has_secret,
     s.seen_at, s.reply_unacknowledged_at
   from device d left join device_seen s on s.serial = d.serial`;
+/** What the centre watches itself with is no device of anybody's: here it does not exist. */
+const OF_PEOPLE = `municipality <> '${CANARY_MUNICIPALITY}'`;
 const PAGE = 1000;
 const LIST = `${BOOK} left join household h on h.id = d.household_id
   where ($1::text is null or strpos(lower(concat_ws(' ', d.serial, d.controller_id, h.id, h.name)), lower($1)) > 0)
-    and ($2::text is null or d.municipality = $2) and d.serial > $3
+    and ($2::text is null or d.municipality = $2) and d.serial > $3 and d.${OF_PEOPLE}
   order by d.serial limit ${PAGE}`;
 const FIND = `${BOOK}
-  where d.serial = $1 or (d.protocol = 'scaip' and ltrim(d.controller_id, '0') = ltrim($1, '0')) order by d.serial <> $1 limit 1`;
+  where (d.serial = $1 or (d.protocol = 'scaip' and ltrim(d.controller_id, '0') = ltrim($1, '0'))) and d.${OF_PEOPLE} order by d.serial <> $1 limit 1`;
 const REFUSALS = `
   select code, count::int, last_at from refusal_count r
   where r.source in ($1, $2) and (r.protocol = $3 or (r.protocol = 'sip' and $3 = 'scaip')) order by last_at desc limit 20`;
@@ -48,7 +51,7 @@ const SET_STATE = `
 const MOVE = `
   with changed as (
     update device d set household_id = h.id, municipality = h.municipality, watched_from = now()
-    from household h where d.serial = $1 and h.id = $2 returning d.municipality
+    from household h where d.serial = $1 and h.id = $2 and h.${OF_PEOPLE} returning d.municipality
   )${FROM_NOW}
   select municipality from changed`;
 
