@@ -17,16 +17,30 @@ export interface Change {
   readonly leaseUntil: Instant;
 }
 
-/** What the desk needs of the store: load under the alarm's row lock, decide, append, commit; internal conflicts retried. */
+/** One alarm to be changed. */
+export interface Changing {
+  readonly number: string;
+  /** An account's idempotency key, looked up under the same lock. */
+  readonly key: IdempotencyKey | null;
+  /** A person waits for the answer: goes before what the centre's own parts have ordered. */
+  readonly first: boolean;
+  /** `leave`: when somebody else has the alarm locked, nothing is done. */
+  readonly busy: 'wait' | 'leave';
+  /** Gets the alarm, its row locked, and gives what is to be written; null writes nothing. Pure: may be called again. */
+  readonly work: (found: Found) => Change | null;
+}
+
+/**
+ * What the desk needs of the store: load under the alarm's row lock, decide, append, commit; internal conflicts retried.
+ * Changes that are asked for at the same time may share a transaction; one that fails harms only itself.
+ */
 export interface AlarmStore {
   /**
-   * Calls `work` with the alarm, its row locked, and writes what it returns; null writes nothing.
-   * `work` is pure and may be called again after a conflict.
-   * @param key an account's idempotency key, looked up under the same lock
-   * @returns the answer that was stored with that key, in which case `work` was not called; else null
-   * @throws CentreError store-away
+   * @returns the answer that was stored with the key, in which case `work` was not called; `busy` when the alarm was to be left;
+   *   else null, after the commit
+   * @throws CentreError store-away; whatever `work` throws
    */
-  change(number: string, key: IdempotencyKey | null, work: (found: Found) => Change | null): Promise<AlarmView | null>;
+  change(changing: Changing): Promise<AlarmView | 'busy' | null>;
 }
 
 export interface IdempotencyKey {
@@ -53,6 +67,11 @@ export interface DeskRequest extends CommandContext {
   readonly key: string | null;
   /** What an alarm must be like for the caller to know of it (municipality, having been asked); absent: all. */
   readonly visible?: (alarm: Alarm) => boolean;
+  /**
+   * What to do when somebody else is changing the alarm at this instant: wait (the default), or leave it, with the answer
+   * `not-due`: for those who come again.
+   */
+  readonly busy?: 'wait' | 'leave';
 }
 
 export interface Desk {
@@ -63,10 +82,10 @@ export interface Desk {
 export function createDesk({ store, clock, random }: { store: AlarmStore; clock: Clock; random: Random }): Desk {
   return {
     async order(request) {
-      const { actor, command } = request;
+      const { actor, command, number, busy = 'wait' } = request;
       const key = actor.type === 'person' && request.key !== null ? { account: actor.account, key: request.key } : null;
       let answer: DeskAnswer = { refused: 'unknown-alarm' };
-      const before = await store.change(request.number, key, ({ alarm, leaseUntil }) => {
+      const work = ({ alarm, leaseUntil }: Found): Change | null => {
         answer = { refused: 'unknown-alarm' };
         if (alarm === null || request.visible?.(alarm) === false) return null;
         const now = clock.now();
@@ -81,7 +100,9 @@ export function createDesk({ store, clock, random }: { store: AlarmStore; clock:
         answer = { alarm: view };
         const remember = key === null ? null : { ...key, answer: view };
         return { ...decision, remember, leaseUntil: now + CLAIM_LEASE_MS };
-      });
+      };
+      const before = await store.change({ number, key, first: actor.type === 'person', busy, work });
+      if (before === 'busy') return { refused: 'not-due' };
       return before === null ? answer : { alarm: before };
     },
   };

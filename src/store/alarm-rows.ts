@@ -1,5 +1,4 @@
-/** Writes what was decided: alarm rows, timeline, outbox and asks, set-based, in one statement of the caller's transaction. */
-import type pg from 'pg';
+/** What was decided, as rows: alarms, timeline, outbox and asks, set-based, in one statement of the caller's transaction. */
 import { type Alarm, deadlineOf, stateOf } from '../alarms/alarm.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { rank } from '../alarms/triage.ts';
@@ -62,25 +61,17 @@ outbox as (
   select number, version, $2 from input, jsonb_to_recordset(doc->'alarms') as a(number bigint, version int)
 )`;
 
-const WRITE = `${WRITE_ALARMS} select 1`;
-
-/** Appends the entries and makes each alarm's row their fold. */
-export async function writeAlarms(client: pg.ClientBase, changed: readonly ChangedAlarm[], now: Instant): Promise<void> {
-  if (changed.length === 0) return;
-  await client.query({ name: 'write-alarms', text: WRITE, values: alarmValues(changed, now) });
-}
-
 /** The two parameters of WRITE_ALARMS. */
 export function alarmValues(changed: readonly ChangedAlarm[], now: Instant): [doc: string, now: string] {
   const doc = {
-    alarms: changed.map(alarmRow),
+    alarms: changed.map((one) => alarmRow(one, now)),
     entries: changed.flatMap(({ alarm, entries }) => entries.map((entry) => timelineRow(alarm.number, entry))),
     asks: changed.flatMap(({ alarm, entries }) => entries.flatMap((entry) => askRows(alarm, entry))),
   };
   return [JSON.stringify(doc), toIso(now)];
 }
 
-function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {
+function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm, now: Instant) {
   const deadline = deadlineOf(alarm);
   return {
     number: alarm.number,
@@ -96,7 +87,8 @@ function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm) {
     priority_rank: rank(alarm.priority),
     state: stateOf(alarm),
     opened_at: toIso(alarm.openedAt),
-    changed_at: toIso(entries.at(-1)?.at ?? alarm.openedAt),
+    // When it was written: who follows changes by this must find also what comes out of a spill.
+    changed_at: toIso(Math.max(entries.at(-1)?.at ?? alarm.openedAt, now)),
     closed_at: isoOrNull(alarm.closed?.at),
     deadline_at: isoOrNull(deadline?.at),
     deadline_what: deadline?.what ?? null,

@@ -1,80 +1,153 @@
-/** The desk's store: loads an alarm under its row lock, writes what was decided, retries internal conflicts unseen. */
-import type pg from 'pg';
-import type { Alarm } from '../alarms/alarm.ts';
-import type { AlarmStore, Change, Found, IdempotencyKey } from '../alarms/desk.ts';
-import type { EventName } from '../alarms/event.ts';
+/** The desk's store: gathers changes that are asked for at the same time into one transaction, under the alarms' row locks. */
+import type { AlarmStore, Changing } from '../alarms/desk.ts';
 import type { AlarmView } from '../alarms/view.ts';
-import { toIso } from '../base/clock.ts';
-import { writeAlarms } from './alarm-rows.ts';
-import { changeAsks } from './ask-effects.ts';
+import { CentreError } from '../base/errors.ts';
+import { type Outcome, changeAlarms } from './alarm-batch.ts';
 import type { Postgres } from './postgres.ts';
-import { inTransaction } from './transaction.ts';
-
-interface LockedRow {
-  readonly fold: Alarm;
-  readonly joining_key: string;
-  readonly lane_key: string;
-  readonly lease_until: Date | null;
-}
-
-const LOCK = `select a.fold, a.joining_key, a.lane_key, l.until as lease_until
-  from alarm a left join claim_lease l on l.alarm = a.number where a.number = $1 for update of a`;
 
 /** Alarm numbers are bigints; anything else is the number of no alarm and never reaches a statement. */
 const NUMBER = /^[1-9]\d{0,17}$/;
+/** Changes to one transaction: enough to make the commit cheap, few enough that its locks are held for some ten milliseconds. */
+const BATCH = 64;
+/** Transactions under way at the same time; the last one is kept for people. */
+const LANES = 3;
+/** Transactions that wait for a lock that somebody else holds, each for one alarm; the pool has room for these and the lanes. */
+const ALONE = 6;
+/**
+ * Beyond so many the next one is refused as if the store were away: a sweep looks again, an ask stays in its row, a person
+ * is told to try again. It bounds the memory that a store which has become slow can take.
+ */
+const MOST_IN_HAND = 20_000;
 
-/** @param committed called after each commit, to make the relay prompt */
+interface Waiting {
+  readonly changing: Changing;
+  readonly done: (answer: AlarmView | 'busy' | null) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * Changes of one alarm are never in two transactions of this process at once: they would wait for each other's locks. A
+ * transaction that carries several never waits for a lock: what somebody else has locked is done afterwards, alone. So
+ * an alarm that a stopped process holds keeps up nobody but those who want that very alarm, and no two batches can wait
+ * for each other in a circle, whoever else locks rows in whatever order.
+ * @param committed called after each commit, to make the relay prompt
+ */
 export function createAlarmStore(postgres: Postgres, committed: () => void): AlarmStore {
+  let people: Waiting[] = [];
+  let parts: Waiting[] = [];
+  const stuck = new Map<string, Waiting[]>();
+  const underWay = new Set<string>();
+  let lanes = 0;
+  let alone = 0;
+  let inHand = 0;
+  let planned = false;
+
   return {
-    async change(number, key, work) {
-      if (!NUMBER.test(number)) {
-        work({ alarm: null, leaseUntil: null });
-        return null;
-      }
-      const { answer, wrote } = await inTransaction(postgres, (client) => changeOne(client, number, key, work));
-      if (wrote) committed();
-      return answer;
-    },
+    change: (changing) =>
+      new Promise((done, failed) => {
+        if (!NUMBER.test(changing.number)) {
+          changing.work({ alarm: null, leaseUntil: null });
+          done(null);
+          return;
+        }
+        if (inHand >= MOST_IN_HAND) {
+          failed(
+            new CentreError(
+              'store-away',
+              `${MOST_IN_HAND} changes of alarms are in hand already. PostgreSQL is too slow: look at its load.`,
+            ),
+          );
+          return;
+        }
+        inHand += 1;
+        (changing.first ? people : parts).push({ changing, done, failed });
+        plan();
+      }),
   };
-}
 
-async function changeOne(
-  client: pg.ClientBase,
-  number: string,
-  key: IdempotencyKey | null,
-  work: (found: Found) => Change | null,
-): Promise<{ answer: AlarmView | null; wrote: boolean }> {
-  const locked = await client.query<LockedRow>({ name: 'lock-alarm', text: LOCK, values: [number] });
-  const row = locked.rows[0];
-  if (key !== null) {
-    // Under the lock: of two requests with the same key the second finds what the first answered.
-    const text = 'select answer from command_key where account = $1 and key = $2';
-    const before = await client.query<{ answer: AlarmView }>(text, [key.account, key.key]);
-    const answer = before.rows[0]?.answer;
-    if (answer !== undefined) return { answer, wrote: false };
+  /** After all that is asked for in the same breath. */
+  function plan(): void {
+    if (planned) return;
+    planned = true;
+    queueMicrotask(() => {
+      planned = false;
+      next();
+    });
   }
-  const change = work({ alarm: row?.fold ?? null, leaseUntil: row?.lease_until?.getTime() ?? null });
-  if (change === null || row === undefined) return { answer: null, wrote: false };
-  const now = change.entries.at(-1)?.at ?? change.alarm.openedAt;
-  await writeAlarms(client, [{ ...change, joiningKey: row.joining_key, laneKey: row.lane_key }], now);
-  await keepLease(client, change);
-  await changeAsks(client, change, now);
-  if (change.remember !== null) {
-    const { account, key: name, answer } = change.remember;
-    const text = 'insert into command_key (account, key, alarm, answer, at) values ($1, $2, $3, $4, $5)';
-    await client.query(text, [account, name, number, JSON.stringify(answer), toIso(now)]);
-  }
-  return { answer: null, wrote: true };
-}
 
-/** A new claim gets its lease in the same transaction; one that ended loses it. */
-async function keepLease(client: pg.ClientBase, { alarm, entries, leaseUntil }: Change): Promise<void> {
-  const happened = (...names: EventName[]): boolean => entries.some(({ event }) => names.includes(event.event));
-  if (alarm.claim !== null && happened('claimed', 'taken-over')) {
-    const text = `insert into claim_lease (alarm, account, until) values ($1, $2, $3)
-      on conflict (alarm) do update set account = excluded.account, until = excluded.until`;
-    await client.query(text, [alarm.number, alarm.claim.by, toIso(leaseUntil)]);
+  function next(): void {
+    while (lanes < LANES) {
+      const batch = take(lanes === LANES - 1);
+      if (batch.length === 0) break;
+      lanes += 1;
+      void run(batch, false).finally(() => {
+        lanes -= 1;
+        next();
+      });
+    }
+    for (const [number, batch] of stuck) {
+      if (alone >= ALONE) break;
+      stuck.delete(number);
+      alone += 1;
+      void run(batch, true).finally(() => {
+        alone -= 1;
+        next();
+      });
+    }
   }
-  if (happened('released', 'claim-interrupted', 'snoozed', 'closed'))
-    await client.query('delete from claim_lease where alarm = $1', [alarm.number]);
+
+  /** People's, else those that have waited the longest; none whose alarm is under way. Never both: people would wait for the many. */
+  function take(onlyPeoples: boolean): Waiting[] {
+    const batch: Waiting[] = [];
+    people = without(people, batch);
+    if (!onlyPeoples && batch.length === 0) parts = without(parts, batch);
+    for (const { changing } of batch) underWay.add(changing.number);
+    return batch;
+  }
+
+  /** What is left of a queue when the batch has been filled up from it. */
+  function without(queue: Waiting[], batch: Waiting[]): Waiting[] {
+    if (queue.length === 0) return queue;
+    const left: Waiting[] = [];
+    let looked = 0;
+    for (; looked < queue.length && batch.length < BATCH; looked++) {
+      const one = queue[looked];
+      if (one === undefined) break;
+      (underWay.has(one.changing.number) ? left : batch).push(one);
+    }
+    return [...left, ...queue.slice(looked)];
+  }
+
+  /**
+   * When something in it is refused, each is tried alone, so that one which cannot be written harms only itself. What is
+   * locked by somebody else is put aside by its alarm, which stays under way: what comes later for it waits behind.
+   */
+  async function run(batch: readonly Waiting[], waits: boolean): Promise<void> {
+    try {
+      const { outcomes, wrote } = await changeAlarms(
+        postgres,
+        batch.map(({ changing }) => changing),
+        waits,
+      );
+      if (wrote) committed();
+      for (const [index, one] of batch.entries()) {
+        const outcome = outcomes[index];
+        const { number, busy } = one.changing;
+        if (outcome === 'locked' && busy === 'wait') stuck.set(number, [...(stuck.get(number) ?? []), one]);
+        else settle(one, outcome);
+      }
+    } catch (error) {
+      if (error instanceof CentreError || batch.length === 1) for (const one of batch) settle(one, { failed: error });
+      else for (const one of batch) await run([one], waits);
+    }
+  }
+
+  function settle({ changing, done, failed }: Waiting, outcome: Outcome | undefined): void {
+    inHand -= 1;
+    if (!stuck.has(changing.number)) underWay.delete(changing.number);
+    if (outcome === undefined) failed(new RangeError('a change without an outcome'));
+    else if (outcome === 'locked') done('busy');
+    else if ('failed' in outcome) failed(outcome.failed);
+    else done(outcome.before);
+  }
 }

@@ -1,4 +1,4 @@
-/** What a change of an alarm does to the asks that were made about it and not sent yet; in the change's own transaction. */
+/** What changes of alarms do to the asks that were made about them and not sent yet; in the changes' own transaction. */
 import type pg from 'pg';
 import type { Alarm } from '../alarms/alarm.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
@@ -9,24 +9,39 @@ interface Changed {
   readonly entries: readonly TimelineEntry[];
 }
 
-const WITHDRAW = `update ask set state = 'withdrawn', recorded_at = $2 where alarm = $1 and state = 'pending'`;
-/** Delays and the pace of messages are for what is not about life. */
-const HASTEN = `update ask set priority_rank = 0, due_at = least(due_at, $2), try_at = least(try_at, $2)
-  where alarm = $1 and state = 'pending' and attempts = 0`;
+/** Pending asks about an alarm, of one person or of all (null), but those that were made after it (migration 0009-deadlines). */
+interface Effect {
+  readonly alarm: string;
+  readonly account: string | null;
+  readonly besides: readonly string[];
+}
 
 /**
  * Nobody is asked about what somebody else has taken or what is over, and who was to be asked later about something
  * that has become a matter of life is asked now.
+ * @param changes in their order; their asks are written already
  */
-export async function changeAsks(client: pg.ClientBase, { alarm, entries }: Changed, now: Instant): Promise<void> {
-  const happened = new Set(entries.map(({ event }) => event.event));
-  const over = happened.has('accepted') || happened.has('closed') || (happened.has('claimed') && alarm.response.stage === 'none');
-  if (over) await client.query(WITHDRAW, [alarm.number, toIso(now)]);
-  for (const { event, actor } of entries) {
-    if (event.event === 'declined' && actor.type === 'person') {
-      await client.query(`${WITHDRAW} and account = $3`, [alarm.number, toIso(now), actor.account]);
+export async function changeAsks(client: pg.ClientBase, changes: readonly Changed[], now: Instant): Promise<void> {
+  const withdraw: Effect[] = [];
+  const hasten: Effect[] = [];
+  // From the last to the first, so that each knows which asks of its alarm were made after it.
+  const made = new Map<string, string[]>();
+  for (const { alarm, entries } of changes.toReversed()) {
+    const happened = new Set(entries.map(({ event }) => event.event));
+    const besides = [...(made.get(alarm.number) ?? [])];
+    const over = happened.has('accepted') || happened.has('closed') || (happened.has('claimed') && alarm.response.stage === 'none');
+    if (over) withdraw.push({ alarm: alarm.number, account: null, besides });
+    for (const { event, actor } of entries) {
+      if (event.event === 'declined' && actor.type === 'person') withdraw.push({ alarm: alarm.number, account: actor.account, besides });
+      const nowLife = event.event === 'repeated' && event.priority === 'life' && event.priorityRule !== 'unchanged';
+      if (nowLife) hasten.push({ alarm: alarm.number, account: null, besides });
+      if (event.event === 'dispatched' || event.event === 'told') {
+        const ids = event.recipients.flatMap(({ asks }) => asks.map(({ id }) => id));
+        made.set(alarm.number, [...(made.get(alarm.number) ?? []), ...ids]);
+      }
     }
-    const nowLife = event.event === 'repeated' && event.priority === 'life' && event.priorityRule !== 'unchanged';
-    if (nowLife) await client.query(HASTEN, [alarm.number, toIso(now)]);
   }
+  if (withdraw.length === 0 && hasten.length === 0) return;
+  const values = [JSON.stringify(withdraw), JSON.stringify(hasten), toIso(now)];
+  await client.query({ name: 'change-asks', text: 'select change_asks($1, $2, $3)', values });
 }

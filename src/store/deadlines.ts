@@ -1,13 +1,11 @@
-/** Deadlines that are due, read for the sweep without a lock. */
+/** Deadlines that are due, read for the sweep without a lock (migration 0009-deadlines). */
 import type { Alarm, Wait } from '../alarms/alarm.ts';
 import { toIso } from '../base/clock.ts';
 import type { Deadlines } from '../escalation/sweep.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
 
-const DUE = `select fold, deadline_at, deadline_what from alarm
-  where closed_at is null and deadline_at <= $1 and not (number = any($3::bigint[]))
-  order by priority_rank, deadline_at limit $2`;
+const DUE = 'select fold, deadline_at, deadline_what from due_deadlines($1, $2, $3)';
 
 interface DueRow {
   readonly fold: Alarm;
@@ -18,7 +16,7 @@ interface DueRow {
 export function createDeadlines(postgres: Postgres): Deadlines {
   return {
     async due(now, limit, except) {
-      const rows = await rowsOf<DueRow>(postgres, DUE, [toIso(now), limit, except]);
+      const rows = await rowsOf<DueRow>(postgres, DUE, [toIso(now), limit, except], 'due-deadlines');
       return rows.map(({ fold, deadline_at: at, deadline_what: what }) => ({ alarm: fold, deadline: { at: at.getTime(), what } }));
     },
   };

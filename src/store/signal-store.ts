@@ -1,7 +1,7 @@
 /** Intake's store: a batch of signals and all that they cause in one transaction, under the locks of their joining keys. */
 import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
-import { toIso } from '../base/clock.ts';
+import { type Instant, toIso } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 import { reached } from '../base/points.ts';
 import type { Signal } from '../alarms/signal.ts';
@@ -32,9 +32,9 @@ select 1`;
 export function createSignalStore(postgres: Postgres, committed: () => void): SignalStore {
   const numbers = new Numbers();
   return {
-    async keep(signals, admitOne) {
+    async keep(signals, admitOne, now = Math.max(...signals.map(({ receivedAt }) => receivedAt))) {
       try {
-        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers));
+        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers, now));
         reached('after-commit');
         committed();
         return receipts;
@@ -70,7 +70,13 @@ class Numbers {
   }
 }
 
-async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admitOne: Admit, numbers: Numbers): Promise<Receipt[]> {
+async function keepBatch(
+  client: pg.ClientBase,
+  signals: readonly Signal[],
+  admitOne: Admit,
+  numbers: Numbers,
+  now: Instant,
+): Promise<Receipt[]> {
   const prepared = signals.map((signal) => ({
     signal,
     key: joiningKey(signal),
@@ -90,9 +96,8 @@ async function keepBatch(client: pg.ClientBase, signals: readonly Signal[], admi
   });
   numbers.giveBack(spare);
   const changed = memory.changed();
-  await write(client, prepared, admissions, changed);
-  const now = Math.max(...signals.map(({ receivedAt }) => receivedAt));
-  for (const change of changed) await changeAsks(client, change, now);
+  await write(client, prepared, admissions, changed, now);
+  await changeAsks(client, changed, now);
   reached('before-commit');
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }
@@ -140,6 +145,7 @@ async function write(
   prepared: readonly Prepared[],
   admissions: readonly Admission[],
   changed: readonly ChangedAlarm[],
+  now: Instant,
 ): Promise<void> {
   const rows = prepared.map(({ signal }, index) => {
     const admission = admissions[index];
@@ -159,7 +165,6 @@ async function write(
       alarm: admission?.alarm ?? null,
     };
   });
-  const now = Math.max(...prepared.map(({ signal }) => signal.receivedAt));
   const digests = prepared.map(({ digest }) => digest);
   const raws = prepared.map(({ signal }) => Buffer.from(signal.raw));
   const values = [...alarmValues(changed, now), JSON.stringify(rows), digests, raws];

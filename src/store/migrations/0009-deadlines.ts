@@ -1,4 +1,91 @@
-/** Passing many deadlines at once, in few round trips. */
+/** What the desk asks for each batch of commands, and what the sweep asks at each look: planned once, in one round trip. */
 
 export const deadlines = /* sql */ `
+-- The most urgent first, and among them the longest overdue: read in this order, however many are due.
+create index alarm_due_by_rank on alarm (priority_rank, deadline_at) where closed_at is null;
+drop index alarm_due;
+
+-- Locks alarms in the order of their numbers, then reads them, their leases, and the answers that were stored with these keys:
+-- each statement sees what was committed before it began. With "waits", those that somebody else has locked are waited for;
+-- without it they are left out, so that a batch never waits for a lock while it holds others.
+create function lock_alarms(
+  numbers bigint[], waits boolean, accounts text[], keys text[],
+  out alarms json, out leases json, out answers json
+) language plpgsql
+-- Plans are made once, while the tables may still be empty, and must do for millions of rows: each row by its index.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  if lock_alarms.waits then
+    with held as (
+      select a.number::text, a.fold, a.joining_key, a.lane_key from alarm a
+      where a.number = any(lock_alarms.numbers) order by a.number for update
+    )
+    select json_agg(held) into alarms from held;
+  else
+    with held as (
+      select a.number::text, a.fold, a.joining_key, a.lane_key from alarm a
+      where a.number = any(lock_alarms.numbers) order by a.number for update skip locked
+    )
+    select json_agg(held) into alarms from held;
+  end if;
+  select json_object_agg(l.alarm, (extract(epoch from l.until) * 1000)::float8) into leases
+  from claim_lease l where l.alarm = any(lock_alarms.numbers);
+  if cardinality(lock_alarms.keys) > 0 then
+    select json_agg(json_build_object('account', k.account, 'key', k.key, 'answer', k.answer)) into answers
+    from unnest(lock_alarms.accounts, lock_alarms.keys) as m(account, key)
+    join command_key k on k.account = m.account and k.key = m.key;
+  end if;
+end
+$$;
+
+-- Open alarms whose deadline is over, without a lock. Rank by rank, so that the index gives them in their order and the
+-- limit ends the reading.
+create function due_deadlines(due_by timestamptz, most int, besides bigint[])
+returns table (fold jsonb, deadline_at timestamptz, deadline_what text) language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  left_over int := most;
+  found_here int;
+begin
+  for rank in 0..3 loop
+    exit when left_over <= 0;
+    return query
+      select a.fold, a.deadline_at, a.deadline_what from alarm a
+      where a.closed_at is null and a.priority_rank = rank and a.deadline_at <= due_by and a.number <> all(besides)
+      order by a.deadline_at limit left_over;
+    get diagnostics found_here = row_count;
+    left_over := left_over - found_here;
+  end loop;
+end
+$$;
+
+-- What changes of alarms do to their pending asks: each effect is about an alarm, one account of it or all (null), and leaves
+-- alone the asks that were made after it. Rows are locked in the order of their ids, here and wherever several asks are
+-- written: two batches cannot wait for each other in a circle.
+create function change_asks(withdrawn jsonb, hastened jsonb, at timestamptz) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  ids uuid[];
+begin
+  if jsonb_array_length(withdrawn) > 0 then
+    ids := array(
+      select k.id from jsonb_to_recordset(withdrawn) as e(alarm bigint, account text, besides uuid[])
+      join ask k on k.alarm = e.alarm and k.state = 'pending'
+      where (e.account is null or e.account = k.account) and k.id <> all(e.besides) order by k.id for update of k);
+    update ask set state = 'withdrawn', recorded_at = change_asks.at where id = any(ids);
+  end if;
+  -- Delays and the pace of messages are for what is not about life.
+  if jsonb_array_length(hastened) > 0 then
+    ids := array(
+      select k.id from jsonb_to_recordset(hastened) as e(alarm bigint, besides uuid[])
+      join ask k on k.alarm = e.alarm and k.state = 'pending' and k.attempts = 0
+      where k.id <> all(e.besides) order by k.id for update of k);
+    update ask set priority_rank = 0, due_at = least(due_at, change_asks.at), try_at = least(try_at, change_asks.at)
+    where id = any(ids);
+  end if;
+end
+$$;
 `;
