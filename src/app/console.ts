@@ -10,6 +10,7 @@ import type { Random } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
 import { startClaimKeeper } from '../console/claim-keeper.ts';
+import { startDirect } from '../console/direct-nodes.ts';
 import { startFeedHub } from '../console/feed-hub.ts';
 import type { HealthCheck } from '../console/health-routes.ts';
 import { type Console, createConsole } from '../console/http.ts';
@@ -24,6 +25,7 @@ import { createAlarmSource } from '../store/alarm-views.ts';
 import { createBoard } from '../store/board.ts';
 import { createClaimLeases } from '../store/claim-lease.ts';
 import { createDeviceList } from '../store/devices.ts';
+import { createDirectDirectory } from '../store/direct-directory.ts';
 import { createFeedSource } from '../store/feed.ts';
 import { createCardStore } from '../store/people.ts';
 import { createPresence } from '../store/presence.ts';
@@ -68,6 +70,16 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
   });
   cleanUp.add('feed', () => hub.stop());
 
+  const directory = createDirectDirectory(postgres, clock, random);
+  const direct = startDirect({
+    directory,
+    board: { has: (alarm) => hub.replica.version(alarm) > 0, listen: (listener) => hub.listen(listener) },
+    clock,
+    random,
+    log,
+  });
+  cleanUp.add('direct', () => direct.stop());
+
   const leases = createClaimLeases(postgres);
   const keeper = startClaimKeeper({ leases, openAccounts: () => sockets.openAccounts(), clock, log });
   cleanUp.add('claim-keeper', () => keeper.stop());
@@ -79,11 +91,23 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     needed: true,
     check: async () => (hub.alive() ? null : 'The consoles get no changes: neither feed nor database is read.'),
   });
+  checks.push({
+    name: 'direct',
+    needed: false,
+    check: async () => {
+      const { unheard } = direct.stats();
+      return unheard === 0
+        ? null
+        : `${unheard} intake process(es) cannot be reached directly: what they keep while the database is away is not shown.`;
+    },
+  });
   const console = createConsole({
     board: createBoard({ pg: postgres, clock, log }),
     desk,
     duty,
     feedId: () => Promise.resolve(hub.feedId()),
+    direct,
+    aliases: directory,
     cards: createCardStore(postgres),
     actionPlans: configuration.actionPlans,
     listDevices: createDeviceList(postgres, configuration.models),
@@ -114,6 +138,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
   const sockets = attachSockets({
     server: console.app.server,
     hub,
+    direct,
     authenticate: async (request) => {
       if (!originAllowed(request.headers, { publicUrl, trustProxy })) return 403;
       return (await sessions.viewer(request.headers.cookie)) ?? 401;
@@ -132,6 +157,10 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
   cleanUp.add('http', () => console.stop());
   cleanUp.add('sockets', () => sockets.stop());
   gauge(registry, 'console_sockets', 'Consoles and responder pages that are connected', () => sockets.stats().sockets);
+  gauge(registry, 'direct_intakes', 'Intake processes whose direct stream is read', () => direct.stats().connected);
+  gauge(registry, 'direct_intakes_unheard', 'Intake processes whose direct stream cannot be read', () => direct.stats().unheard);
+  gauge(registry, 'direct_alarms', 'Provisional alarms that are shown', () => direct.stats().held);
+  gauge(registry, 'direct_alarms_dropped', 'Provisional alarms for which there was no room', () => direct.stats().dropped);
   gauge(registry, 'feed_lag_seconds', 'Age of the last change when it was read', () => hub.stats().lagMs / 1000);
   return console;
 }

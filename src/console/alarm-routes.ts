@@ -7,9 +7,11 @@ import { type Clock, toIso } from '../base/clock.ts';
 import { storable } from '../base/bytes.ts';
 import type { Duty } from '../escalation/duty.ts';
 import { type Viewer, mayOrder, seesAlarm, servesMunicipality } from '../people/access.ts';
-import { ALARM_LIST, ALARM_VIEW, ALARM_WITH_TIMELINE, CARD, OPENINGS } from './api-schema.ts';
+import { ALARM_LIST, ALARM_OR_PROVISIONAL, CARD, OPENINGS, ORDERED } from './api-schema.ts';
 import type { Board } from './board.ts';
 import { type CardParts, openCard } from './card.ts';
+import { claimProvisional, isProvisional, numberOf, provisionalFor } from './direct-orders.ts';
+import type { DirectAlarms, DirectDirectory } from './direct.ts';
 import { ORDER_BODY, type OrderBody, type Ordered, commandOf, doneAtOf } from './order-body.ts';
 import { type Answer, type Route, json, problem, route } from './route.ts';
 
@@ -19,6 +21,10 @@ export interface AlarmRouteParts extends CardParts {
   readonly duty: Pick<Duty, 'resolveDispatch'>;
   /** The feed's last id, read before the list: what changes later is in the feed after it. */
   readonly feedId: () => Promise<string>;
+  /** What intake says without any store. */
+  readonly direct?: DirectAlarms;
+  /** What PostgreSQL knows of provisional numbers. */
+  readonly aliases?: Pick<DirectDirectory, 'replayed'>;
   readonly clock: Clock;
 }
 
@@ -52,11 +58,14 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
     route({
       method: 'GET',
       path: '/api/v1/alarms/{number}',
-      summary: 'One alarm with its timeline.',
-      ok: { status: 200, schema: ALARM_WITH_TIMELINE },
+      summary: 'One alarm with its timeline; of a provisional number the alarm that it became, or what is known of it so far.',
+      ok: { status: 200, schema: ALARM_OR_PROVISIONAL },
       problems: ['unknown-alarm'],
       async handle({ params: { number = '' } }, viewer) {
-        const found = await board.one(viewer, number);
+        const provisional = provisionalFor(parts, viewer, number);
+        if (provisional !== null) return json({ provisional });
+        const known = await numberOf(parts, number);
+        const found = known === null ? null : await board.one(viewer, known);
         return found === null ? unknownAlarm(number) : json({ ...found.alarm, timeline: found.timeline });
       },
     }),
@@ -68,7 +77,8 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
       ok: { status: 200, schema: CARD },
       problems: ['unknown-alarm'],
       async handle({ params: { number = '' }, query: { why } }, viewer) {
-        const alarm = await one(viewer, number);
+        const known = await numberOf(parts, number);
+        const alarm = known === null ? null : await one(viewer, known);
         const card = alarm === null ? null : await openCard(parts, viewer, alarm, storable(why));
         return card === null ? unknownAlarm(number) : json(card);
       },
@@ -76,11 +86,26 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
     route({
       method: 'POST',
       path: '/api/v1/alarms/{number}/commands',
-      summary: 'Gives a command on the alarm. The same key again gets the stored answer.',
+      summary: 'Gives a command on the alarm; a provisional one can be claimed. The same key again gets the stored answer.',
       body: ORDER_BODY,
-      ok: { status: 200, schema: ALARM_VIEW },
-      problems: ['unknown-alarm', 'already-closed', 'taken-by-another', 'no-confirmed-contact', 'overtaken', 'not-allowed'],
-      handle: ({ params: { number = '' }, body }, viewer) => give(parts, viewer, number, body),
+      ok: { status: 200, schema: ORDERED },
+      problems: [
+        'unknown-alarm',
+        'still-provisional',
+        'intake-away',
+        'already-closed',
+        'taken-by-another',
+        'no-confirmed-contact',
+        'overtaken',
+        'not-allowed',
+      ],
+      async handle({ params: { number = '' }, body }, viewer) {
+        if (!isProvisional(number)) return give(parts, viewer, number, body);
+        const answer = await claimProvisional(parts, viewer, number, body.command);
+        if (answer !== null) return answer;
+        const known = await numberOf(parts, number);
+        return known === null ? unknownAlarm(number) : give(parts, viewer, known, body);
+      },
     }),
     route({
       method: 'GET',

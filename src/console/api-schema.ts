@@ -66,7 +66,29 @@ const TIMELINE_VIEW = z.object({
   deadlines: z.partialRecord(z.enum(WAITS), instant.nullable()),
 });
 
+/** While PostgreSQL is away: kept by intake, shown as it came. Its number is an alias of the alarm that it becomes. */
+export const PROVISIONAL = z.object({
+  number: text,
+  municipality: text,
+  device: text,
+  household: z.object({ id: text, name: text, zone: text }).nullable(),
+  kind: z.enum(KINDS),
+  priority: z.enum(PRIORITIES).exclude(['information']),
+  trigger: text,
+  receivedAt: instant,
+  text: text.nullable(),
+  voice: text.nullable(),
+  unreadable: z.boolean(),
+  claimedBy: text.nullable(),
+  claimedAt: instant.nullable(),
+  lost: z.boolean(),
+});
+const STILL_PROVISIONAL = z.object({ provisional: PROVISIONAL });
+
 export const ALARM_WITH_TIMELINE = ALARM_VIEW.extend({ timeline: z.array(TIMELINE_VIEW) });
+/** The alarm, or what it is as long as it is provisional. */
+export const ALARM_OR_PROVISIONAL = z.union([ALARM_WITH_TIMELINE, STILL_PROVISIONAL]);
+export const ORDERED = z.union([ALARM_VIEW, STILL_PROVISIONAL]);
 export const ALARM_LIST = z.object({ alarms: z.array(ALARM_VIEW), feed: text, next: text.optional() });
 
 export const SESSION = z.object({ account: text, name: text, roles: z.array(z.enum(ROLES)), municipalities: z.array(text) });
@@ -183,6 +205,9 @@ export const PROBLEM = z.object({
 export const NAMED_SCHEMAS = {
   AlarmView: ALARM_VIEW,
   AlarmWithTimeline: ALARM_WITH_TIMELINE,
+  AlarmOrProvisional: ALARM_OR_PROVISIONAL,
+  Ordered: ORDERED,
+  ProvisionalAlarm: PROVISIONAL,
   AlarmList: ALARM_LIST,
   Session: SESSION,
   Centre: CENTRE,

@@ -3,13 +3,15 @@ import type { BoardCounts } from './board.ts';
 import { type Clock, toIso } from '../base/clock.ts';
 import type { Viewer } from '../people/access.ts';
 import type { FeedHub, HubChange } from './feed-hub.ts';
-import type { GoneMessage, PulseMessage, ResumedMessage } from './feed-messages.ts';
+import type { BlindMessage, GoneMessage, PulseMessage, ResumedMessage } from './feed-messages.ts';
 
 export interface Frames {
   alarm(change: HubChange): Buffer;
   /** What all viewers of one scope see is worked out once for each state of the replica. */
   snapshot(viewer: Viewer, scope: string): Buffer;
   pulse(viewer: Viewer, scope: string): Buffer;
+  /** In place of the pulse while nothing is read. */
+  blind(): Buffer;
 }
 
 const CACHED_SCOPES = 64;
@@ -43,6 +45,10 @@ export function createFrames(hub: FeedHub, clock: Clock): Frames {
         const pulse: PulseMessage = { type: 'pulse', feed: hub.feedId(), ...checksum, counts, now: toIso(now) };
         return Buffer.from(JSON.stringify(pulse));
       }),
+    blind() {
+      const blind: BlindMessage = { type: 'blind', boardAt: toIso(Math.floor(hub.readAt())), now: toIso(clock.now()) };
+      return Buffer.from(JSON.stringify(blind));
+    },
   };
 }
 

@@ -56,6 +56,8 @@ export interface FeedHub {
   loaded(): boolean;
   /** Whether the feed, or PostgreSQL in its place, was really read within the last seconds: else no pulse is sent. */
   alive(): boolean;
+  /** When the feed or PostgreSQL was read last: what is held is from then. The start, before the first time. */
+  readAt(): Instant;
   feedId(): string;
   listen(listener: HubListener): void;
   /**
@@ -85,6 +87,7 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
   let feedReadAt: Milliseconds | null = null;
   let storeReadAt: Milliseconds | null = null;
   let loadedAt: Milliseconds | null = null;
+  let lastReadAt: Milliseconds = clock.monotonic();
   let lookedUpTo: Instant = clock.now();
   let looks = 0;
   let looking: Promise<void> | null = null;
@@ -108,6 +111,7 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
   return {
     replica,
     alive,
+    readAt: () => clock.now() - (clock.monotonic() - lastReadAt),
     loaded: () => loaded,
     feedId: () => feedIdOf(position),
     listen: (listener) => {
@@ -162,6 +166,7 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
         return;
       }
       feedReadAt = clock.monotonic();
+      lastReadAt = feedReadAt;
       for (const { id, view, json } of read.entries) {
         position = { epoch: position.epoch, id };
         deliver(heldOf(view, false, json));
@@ -187,6 +192,7 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
     loaded = true;
     // A feed that has nothing to say answers only after its first wait; what was just read here is no older for that.
     storeReadAt = startedAt;
+    lastReadAt = Math.max(lastReadAt, startedAt);
     loadedAt = clock.monotonic();
     loads += 1;
     for (const listener of listeners) listener.replaced();
@@ -206,7 +212,9 @@ export function startFeedHub({ source, alarms, clock, log }: HubParts): FeedHub 
       const startedAt = clock.monotonic();
       if (loaded) await catchUp(answers);
       else if (!answers) await load(NO_POSITION);
-      if (loaded) storeReadAt = startedAt;
+      if (!loaded) return;
+      storeReadAt = startedAt;
+      lastReadAt = Math.max(lastReadAt, startedAt);
     } catch (error) {
       if (silent) log.warn('feed-fallback-failed', { error });
     }

@@ -3,6 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
 import { type Clock, type Milliseconds, toIso } from '../base/clock.ts';
 import { type Viewer, sightOf } from '../people/access.ts';
+import type { DirectChange } from './direct.ts';
+import type { DirectFrames } from './direct-frames.ts';
 import type { FeedHub, HubChange } from './feed-hub.ts';
 import { type Frames, goneFrame, resumedFrame } from './feed-frames.ts';
 import { scopeKey } from './replica.ts';
@@ -34,16 +36,21 @@ export class FeedSocket {
   #messages = 0;
   readonly #hub: FeedHub;
   readonly #frames: Frames;
+  readonly #directFrames: DirectFrames | null;
+  /** Bytes of provisional alarms, all at once, that are not through yet. */
+  #wholeBytes = 0;
+  #wholeOwed = false;
   readonly #clock: Clock;
   readonly #tooSlow: () => void;
 
-  constructor({ request, socket, viewer, hub, frames, clock, tooSlow }: FeedSocketParts) {
+  constructor({ request, socket, viewer, hub, frames, directFrames, clock, tooSlow }: FeedSocketParts) {
     this.request = request;
     this.socket = socket;
     this.#viewer = viewer;
     this.#scope = scopeKey(viewer);
     this.#hub = hub;
     this.#frames = frames;
+    this.#directFrames = directFrames;
     this.#clock = clock;
     this.#tooSlow = tooSlow;
     this.checkedAt = clock.monotonic();
@@ -75,6 +82,7 @@ export class FeedSocket {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const change of waiting) this.#tell(change);
+    this.#allProvisional();
   }
 
   changed(change: HubChange): void {
@@ -95,6 +103,24 @@ export class FeedSocket {
       this.#snapshotBytes = 0;
       if (this.#phase === 'owed') this.snapshot();
     });
+    if (!this.#hub.alive()) this.blind();
+    this.#allProvisional();
+  }
+
+  /** What intake says without any store; while a snapshot or a resume is still to come, all of it follows with that. */
+  provisional(change: DirectChange): void {
+    if (this.#phase !== 'live') return;
+    if (change.change === 'whole') {
+      this.#allProvisional();
+      return;
+    }
+    const frame = this.#directFrames?.change(change, this.#viewer) ?? null;
+    if (frame !== null) this.#send(frame);
+  }
+
+  /** Nothing is read: a console is told from when its board is. */
+  blind(): void {
+    if (this.#phase === 'live') this.#send(this.#frames.blind());
   }
 
   pulse(): void {
@@ -145,15 +171,27 @@ export class FeedSocket {
     else if (change.before !== null && sightOf(this.#viewer, change.before.sighting, now) !== null) this.#send(goneFrame(change));
   }
 
-  #send(frame: Buffer): void {
+  #allProvisional(): void {
+    // One at a time: what changes meanwhile is in the next.
+    this.#wholeOwed = this.#wholeBytes > 0;
+    const frame = this.#wholeOwed ? null : (this.#directFrames?.whole(this.#viewer, this.#scope) ?? null);
+    if (frame === null) return;
+    this.#wholeBytes = frame.length;
+    this.#send(frame, () => {
+      this.#wholeBytes = 0;
+      if (this.#wholeOwed && this.#phase === 'live') this.#allProvisional();
+    });
+  }
+
+  #send(frame: Buffer, through?: () => void): void {
     if (this.socket.readyState !== this.socket.OPEN) return;
     // `send` never refuses: whoever reads too slowly is let go, and resumes (reference: ws).
-    if (this.socket.bufferedAmount - this.#snapshotBytes > OUTSTANDING_LIMIT) {
+    if (this.socket.bufferedAmount - this.#snapshotBytes - this.#wholeBytes > OUTSTANDING_LIMIT) {
       this.#tooSlow();
       this.socket.terminate();
       return;
     }
-    this.socket.send(frame, { binary: false });
+    this.socket.send(frame, { binary: false }, through);
   }
 }
 
@@ -163,6 +201,8 @@ export interface FeedSocketParts {
   readonly viewer: Viewer;
   readonly hub: FeedHub;
   readonly frames: Frames;
+  /** Null: this console process is told nothing of provisional alarms. */
+  readonly directFrames: DirectFrames | null;
   readonly clock: Clock;
   readonly tooSlow: () => void;
 }

@@ -5,6 +5,8 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { type Clock, type Milliseconds, sleep } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Viewer } from '../people/access.ts';
+import type { DirectAlarms } from './direct.ts';
+import { createDirectFrames } from './direct-frames.ts';
 import { createFrames } from './feed-frames.ts';
 import type { FeedHub } from './feed-hub.ts';
 import { CLIENT_MESSAGES, CLOSE_CENTRE_STOPS, CLOSE_SIGNED_OUT, type ClientMessage } from './feed-messages.ts';
@@ -27,6 +29,8 @@ export interface WsParts {
   /** Not yet, or already, listening; its `upgrade` events become this part's own. */
   readonly server: Server;
   readonly hub: FeedHub;
+  /** What intake says without any store. */
+  readonly direct?: DirectAlarms;
   /** By cookie and Origin: who it is, 401 without a session, 403 for a foreign Origin. Throws while that cannot be known. */
   readonly authenticate: (request: IncomingMessage) => Promise<Viewer | 401 | 403>;
   /** Called each time a socket was opened: presence and the account's claims are renewed at once. */
@@ -42,6 +46,8 @@ export interface SocketLimits {
 }
 /** A whole centre may work, or be measured, on one account; what these keep out is a page that reconnects in a loop. */
 const LIMITS: SocketLimits = { perAccount: 500, all: 5000 };
+/** Names of operators whose sockets were open, for "taken by": they cannot be asked for while PostgreSQL is away. */
+const NAMES_KEPT = 500;
 
 export interface WsStats {
   readonly sockets: number;
@@ -60,10 +66,12 @@ export interface ConsoleSockets {
   stop(): Promise<void>;
 }
 
-export function attachSockets({ server, hub, authenticate, opened, clock, log, limits }: WsParts): ConsoleSockets {
+export function attachSockets({ server, hub, direct, authenticate, opened, clock, log, limits }: WsParts): ConsoleSockets {
   const { perAccount, all } = { ...LIMITS, ...limits };
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD, clientTracking: false });
   const frames = createFrames(hub, clock);
+  const names = new Map<string, string>();
+  const directFrames = direct === undefined ? null : createDirectFrames(direct, names);
   const sockets = new Set<FeedSocket>();
   const accounts = new Map<string, number>();
   let stopped = false;
@@ -80,9 +88,16 @@ export function attachSockets({ server, hub, authenticate, opened, clock, log, l
       for (const socket of sockets) socket.snapshot();
     },
   });
+  const stopListening = direct?.listen((change) => {
+    for (const socket of sockets) socket.provisional(change);
+  });
   const timers = [
     clock.every(PULSE_MS, () => {
-      if (hub.alive()) for (const socket of sockets) socket.pulse();
+      const alive = hub.alive();
+      for (const socket of sockets) {
+        if (alive) socket.pulse();
+        else socket.blind();
+      }
     }),
     clock.every(PING_MS, () => {
       for (const socket of sockets) if (!socket.ping()) endSilent(socket);
@@ -101,6 +116,7 @@ export function attachSockets({ server, hub, authenticate, opened, clock, log, l
     async stop() {
       stopped = true;
       server.off('upgrade', onUpgrade);
+      stopListening?.();
       for (const timer of timers) timer.cancel();
       const closing = [...sockets];
       for (const { socket } of closing) socket.close(CLOSE_CENTRE_STOPS);
@@ -143,8 +159,9 @@ export function attachSockets({ server, hub, authenticate, opened, clock, log, l
   }
 
   function welcome(socket: WebSocket, request: IncomingMessage, viewer: Viewer): void {
-    const own = new FeedSocket({ request, socket, viewer, hub, frames, clock, tooSlow: () => (endedSlow += 1) });
+    const own = new FeedSocket({ request, socket, viewer, hub, frames, directFrames, clock, tooSlow: () => (endedSlow += 1) });
     sockets.add(own);
+    if (viewer.roles.some((role) => role !== 'responder') && names.size < NAMES_KEPT) names.set(viewer.account, viewer.name);
     accounts.set(viewer.account, (accounts.get(viewer.account) ?? 0) + 1);
     socket.on('close', () => {
       forget(own, viewer.account);

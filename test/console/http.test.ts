@@ -793,7 +793,7 @@ void t.test('OpenAPI has every route, and every schema holds together', async (t
   const commands = body.paths['/api/v1/alarms/{number}/commands'].post;
   t.equal(commands.requestBody.content['application/json'].schema.oneOf.length, PERSON_COMMANDS.length);
   t.match(commands.responses['409'].description, /taken-by-another/);
-  t.equal(commands.responses['200'].content['application/json'].schema.$ref, '#/components/schemas/AlarmView');
+  t.equal(commands.responses['200'].content['application/json'].schema.$ref, '#/components/schemas/Ordered');
 });
 
 void t.test('the files of the console', async (t) => {

@@ -3,6 +3,7 @@ import type { PersonCommand, Role } from '../../alarms/command.ts';
 import type { AlarmView, TimelineView } from '../../alarms/view.ts';
 import type { CredentialState } from '../../devices/credentials.ts';
 import type { Silence } from '../../devices/silence.ts';
+import type { ShownProvisional } from '../direct.ts';
 import type { ServerMessage } from '../feed-messages.ts';
 
 export interface Session {
@@ -28,6 +29,12 @@ export interface Problem {
   /** Seconds, of `Retry-After`. */
   readonly retryAfter?: number;
 }
+
+/** What is answered to a provisional number as long as it is one. */
+export interface StillProvisional {
+  readonly provisional: ShownProvisional;
+}
+export const isProvisionalAnswer = (answer: StillProvisional | AlarmView): answer is StillProvisional => 'provisional' in answer;
 
 export type AlarmWithTimeline = AlarmView & { readonly timeline: readonly TimelineView[] };
 
@@ -163,10 +170,18 @@ export interface DeviceList {
   readonly next?: string | null;
 }
 
-const MESSAGE_TYPES = { snapshot: true, resumed: true, alarm: true, gone: true, pulse: true, pong: true } satisfies Record<
-  ServerMessage['type'],
-  true
->;
+const MESSAGE_TYPES = {
+  snapshot: true,
+  resumed: true,
+  alarm: true,
+  gone: true,
+  pulse: true,
+  blind: true,
+  provisional: true,
+  'provisional-alarm': true,
+  'provisional-replayed': true,
+  pong: true,
+} satisfies Record<ServerMessage['type'], true>;
 
 /** Reads one socket message; null for what this console does not know (a newer server may say more). */
 export function readSocketMessage(text: string): ServerMessage | null {

@@ -14,6 +14,8 @@ import {
   withDisconnected,
   withMessage,
 } from '../view/feed.ts';
+import type { ShownProvisional } from '../../direct.ts';
+import { withProvisional, withoutNotice } from '../view/provisional.ts';
 
 /** As much of a WebSocket as is needed. */
 export interface Socket {
@@ -86,6 +88,16 @@ export class Live {
   /** Takes the answer to a command at once, before the feed brings it. */
   take(alarm: AlarmView): void {
     this.#become(withAlarm(this.#state, alarm));
+  }
+
+  /** Takes the answer to the claim of a provisional alarm. */
+  takeProvisional(alarm: ShownProvisional): void {
+    this.#become({ ...this.#state, provisional: withProvisional(this.#state.provisional, alarm) });
+  }
+
+  /** The operator has seen that the claim was refused. */
+  dismiss(number: string): void {
+    this.#become({ ...this.#state, provisional: withoutNotice(this.#state.provisional, number) });
   }
 
   #connect(): void {

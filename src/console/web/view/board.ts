@@ -1,6 +1,8 @@
 /** The board: which lane an alarm is in, in which order, and which remarks a row carries. */
 import type { AlarmPriority } from '../../../alarms/signal.ts';
 import type { AlarmView } from '../../../alarms/view.ts';
+import type { ShownProvisional } from '../../direct.ts';
+import { provisionalRows } from './provisional.ts';
 
 /** Most urgent first. */
 export const LANES = ['life', 'urgent', 'care', 'technical'] as const satisfies readonly AlarmPriority[];
@@ -69,6 +71,10 @@ function pressing(alarm: AlarmView, me: string): number {
 
 export interface BoardLane {
   readonly priority: AlarmPriority;
+  /** Above the others: nothing but a person looks after these. */
+  readonly provisional: readonly ShownProvisional[];
+  /** Provisional ones that are there but not drawn, or were left out. */
+  readonly provisionalMore: number;
   readonly rows: readonly AlarmView[];
   /** Rows that are there but not drawn, and open alarms that were counted but not sent. */
   readonly more: number;
@@ -80,6 +86,9 @@ export interface BoardWish {
   /** At most so many rows are drawn of a lane; the pressing ones come first in any case. */
   readonly cap: Readonly<Record<AlarmPriority, number>>;
   readonly counts: Readonly<Record<AlarmPriority, number>>;
+  readonly provisional?: Iterable<ShownProvisional>;
+  /** Technical ones that the centre left out. */
+  readonly provisionalLeft?: number;
 }
 
 /** Compares for a lane: pressing first, then the oldest, then by number, so that rows never jump without cause. */
@@ -89,13 +98,18 @@ export function byUrgency(me: string): (a: AlarmView, b: AlarmView) => number {
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The four lanes of the board, in order. */
-export function boardOf(open: Iterable<AlarmView>, { me, cap, counts }: BoardWish): BoardLane[] {
+export function boardOf(open: Iterable<AlarmView>, wish: BoardWish): BoardLane[] {
+  const { me, cap, counts, provisional = [], provisionalLeft = 0 } = wish;
   const all = [...open];
+  const early = [...provisional];
   return LANES.map((priority) => {
     const lane = all.filter((alarm) => alarm.priority === priority).sort(byUrgency(me));
     const rows = lane.slice(0, cap[priority]);
     const total = Math.max(counts[priority], lane.length);
-    return { priority, rows, total, more: total - rows.length };
+    const before = provisionalRows(early, priority, me);
+    const drawn = before.slice(0, cap[priority]);
+    const provisionalMore = before.length - drawn.length + (priority === 'technical' ? provisionalLeft : 0);
+    return { priority, provisional: drawn, provisionalMore, rows, total, more: total - rows.length };
   });
 }
 
@@ -114,13 +128,17 @@ const SEEN_AT_ONCE = 7;
 
 /** Whether this alarm stands so far down that it must be named above the lanes. */
 export function outOfSight(lanes: readonly BoardLane[], number: string): boolean {
-  const at = lanes.flatMap((lane) => lane.rows.map((alarm) => alarm.number)).indexOf(number);
+  const at = numbersOf(lanes).indexOf(number);
   return at === -1 || at >= SEEN_AT_ONCE;
 }
 
+/** Every row that is drawn, from the top. */
+const numbersOf = (lanes: readonly BoardLane[]): string[] =>
+  lanes.flatMap((lane) => [...lane.provisional, ...lane.rows].map((alarm) => alarm.number));
+
 /** The row above or below, through all lanes; the first when nothing is chosen. */
 export function neighbour(lanes: readonly BoardLane[], chosen: string | null, step: 1 | -1): string | null {
-  const numbers = lanes.flatMap((lane) => lane.rows.map((alarm) => alarm.number));
+  const numbers = numbersOf(lanes);
   const at = chosen === null ? -1 : numbers.indexOf(chosen);
   if (at === -1) return numbers[step === 1 ? 0 : numbers.length - 1] ?? null;
   return numbers[Math.min(numbers.length - 1, Math.max(0, at + step))] ?? null;

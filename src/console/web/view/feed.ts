@@ -3,6 +3,7 @@ import type { AlarmPriority } from '../../../alarms/signal.ts';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { BoardCounts } from '../../board.ts';
 import { agrees } from '../../feed-checksum.ts';
+import { NO_PROVISIONAL, type ProvisionalState, withProvisionalMessage } from './provisional.ts';
 import type { PulseMessage, ServerMessage, SnapshotMessage } from '../../feed-messages.ts';
 
 /** A console says "stale" this long after the last pulse (interfaces.md, HTTP). */
@@ -34,6 +35,9 @@ export interface FeedState {
   readonly askedAt: number | null;
   /** The socket is there and has spoken. */
   readonly connected: boolean;
+  /** The centre itself reads nothing, and said so: the board is as of then (RFC 3339). */
+  readonly blindSince: string | null;
+  readonly provisional: ProvisionalState;
 }
 
 const NO_COUNTS: BoardCounts = { life: 0, urgent: 0, care: 0, technical: 0 };
@@ -48,6 +52,8 @@ export const NO_FEED: FeedState = {
   mismatches: 0,
   askedAt: null,
   connected: false,
+  blindSince: null,
+  provisional: NO_PROVISIONAL,
 };
 
 const isClosed = (alarm: AlarmView): boolean => alarm.closedAt !== null || alarm.state === 'closed';
@@ -94,7 +100,7 @@ function withSnapshot(state: FeedState, message: SnapshotMessage, heardAt: numbe
     open.set(alarm.number, held !== undefined && held.version > alarm.version ? held : alarm);
   }
   const { feed, complete, counts } = message;
-  return { ...state, feed, open, complete, counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true };
+  return { ...state, feed, open, complete, counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true, blindSince: null };
 }
 
 const inStep = (state: FeedState, pulse: PulseMessage): boolean => agrees(pulse, state.open.values(), state.complete);
@@ -105,13 +111,19 @@ export function withMessage(state: FeedState, message: ServerMessage, heardAt: n
     case 'snapshot':
       return withSnapshot(state, message, heardAt);
     case 'resumed':
-      return { ...state, counts: message.counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true };
+      return { ...state, counts: message.counts, heardAt: state.heardAt ?? heardAt, mismatches: 0, connected: true, blindSince: null };
     case 'alarm':
       return { ...withAlarm(state, message.alarm), feed: message.feed };
     case 'gone':
       return { ...withGone(state, message.number, message.version), feed: message.feed };
     case 'pulse':
-      return { ...state, counts: message.counts, heardAt, mismatches: inStep(state, message) ? 0 : state.mismatches + 1 };
+      return { ...state, counts: message.counts, heardAt, blindSince: null, mismatches: inStep(state, message) ? 0 : state.mismatches + 1 };
+    case 'blind':
+      return { ...state, blindSince: message.boardAt };
+    case 'provisional':
+    case 'provisional-alarm':
+    case 'provisional-replayed':
+      return { ...state, provisional: withProvisionalMessage(state.provisional, message) };
     case 'pong':
       return state;
   }
@@ -130,6 +142,7 @@ export const withDisconnected = (state: FeedState): FeedState => (state.connecte
 export type Freshness = 'first' | 'live' | 'stale';
 export function freshness(state: FeedState, now: number): Freshness {
   if (state.feed === null || state.heardAt === null) return 'first';
+  if (state.blindSince !== null) return 'stale';
   return now - state.heardAt > STALE_AFTER_MS ? 'stale' : 'live';
 }
 

@@ -1,6 +1,7 @@
 /** Which sound a console makes now: the most urgent alarm that asks for this person, until it is claimed or seen. */
 import type { AlarmPriority } from '../../../alarms/signal.ts';
 import type { AlarmView } from '../../../alarms/view.ts';
+import type { ShownProvisional } from '../../direct.ts';
 import { LANES } from './board.ts';
 
 export interface Tone {
@@ -50,9 +51,10 @@ export function soundsFor(alarm: Pick<AlarmView, 'attention' | 'claimedBy'>, me:
   return alarm.attention.sounds === 'owner' && alarm.claimedBy === me;
 }
 
-/** The priority that must sound now, null for silence. */
-export function soundNow(open: Iterable<AlarmView>, me: string): AlarmPriority | null {
+/** The priority that must sound now, null for silence. Provisional alarms sound until somebody takes them: no ladder runs for them. */
+export function soundNow(open: Iterable<AlarmView>, me: string, provisional: Iterable<ShownProvisional> = []): AlarmPriority | null {
   const asking: AlarmPriority[] = [];
+  for (const alarm of provisional) if (alarm.claimedBy === null) asking.push(alarm.priority);
   for (const alarm of open) if (soundsFor(alarm, me)) asking.push(alarm.priority);
   return soundFor(asking);
 }
