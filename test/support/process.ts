@@ -64,8 +64,11 @@ export interface Centre {
 export const DEMO = ['--demo', '--no-devices'] as const;
 const NOBODY = 65534;
 
+/** What outlives nothing: a test, or a scenario that has no test around it. */
+export type Scope = Pick<Test, 'teardown'>;
+
 /** A directory that is gone after the test. */
-export function temporary(t: Test, owner: 'us' | 'nobody' = 'us'): string {
+export function temporary(t: Scope, owner: 'us' | 'nobody' = 'us'): string {
   const made = realpathSync(mkdtempSync(path.join(tmpdir(), 'faults-')));
   t.teardown(() => rmSync(made, { recursive: true, force: true }));
   if (owner === 'nobody') chownSync(made, NOBODY, NOBODY);
@@ -119,7 +122,7 @@ export const admin = (dataDir: string, args: readonly string[], env: Readonly<Re
   run([process.execPath, '--import=tsx', 'src/main.ts', 'admin', ...args], { DATA_DIR: dataDir, ...env }, input);
 
 /** Starts it and does not wait. The test that is given ends it, and removes its directory. */
-export function spawnCentre(t: Test, options: CentreOptions = {}): Centre {
+export function spawnCentre(t: Scope, options: CentreOptions = {}): Centre {
   const { args = DEMO, env = {}, ordinary = false, besideAnother = false } = options;
   const dataDir = options.dataDir ?? path.join(temporary(t, ordinary ? 'nobody' : 'us'), 'data');
   const mark = `FAULTS_TEST=${randomUUID()}`;
@@ -192,7 +195,7 @@ export function spawnCentre(t: Test, options: CentreOptions = {}): Centre {
 }
 
 /** Starts it and waits until it is ready. */
-export async function startCentre(t: Test, options: CentreOptions = {}): Promise<{ centre: Centre; ready: ReadyFile }> {
+export async function startCentre(t: Scope, options: CentreOptions = {}): Promise<{ centre: Centre; ready: ReadyFile }> {
   const centre = spawnCentre(t, options);
   return { centre, ready: await centre.whenReady() };
 }
