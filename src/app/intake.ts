@@ -1,5 +1,6 @@
 /** Starts the intake: what all protocols share, then the MQTT broker and the SCAIP receiver. */
 import type { Registry } from 'prom-client';
+import { isCanary } from '../alarms/canary.ts';
 import { joiningKey } from '../alarms/correlate.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/ids.ts';
@@ -55,7 +56,17 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   const { settings, configuration, stores, tls, checks, committed, clock, random, log, registry, cleanUp } = parts;
   const { postgres } = stores;
   const { models, escalation, municipalities } = configuration;
-  const register = createDeviceRegister({ source: createDeviceSource(postgres), clock });
+  const register = createDeviceRegister({ source: createDeviceSource(postgres), clock, log });
+  cleanUp.add('register', () => register.stop());
+  // Whoever does not know its devices yet must not listen for them.
+  await register.load();
+  gauge(registry, 'register_devices', 'Devices in the register that this process holds in memory', () => register.state().devices);
+  gauge(
+    registry,
+    'register_age_seconds',
+    'Time since the register in memory was last in step with PostgreSQL',
+    () => register.state().age / 1000,
+  );
   const lifeSigns = createLifeSigns({ clock, log, store: createLifeSignStore(postgres) });
   cleanUp.add('life-signs', () => lifeSigns.stop());
   const refusals = createRefusals({ clock, log, store: createRefusalStore(postgres) });
@@ -80,7 +91,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   });
   const accept: typeof acceptOne = async (incoming) => {
     const accepted = await acceptOne(incoming);
-    counted.inc({ protocol: incoming.protocol, verdict: verdictOf(accepted) });
+    if (!isCanary(incoming.sender)) counted.inc({ protocol: incoming.protocol, verdict: verdictOf(accepted) });
     return accepted;
   };
   const [{ number: ownMunicipality } = { number: '' }] = municipalities;

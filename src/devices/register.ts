@@ -1,6 +1,9 @@
-/** The register of devices as intake asks it: who is it, whose is it, which model; answered from memory for at most 2 s. */
-import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
+/** The register of devices as intake asks it: who is it, whose is it, which model; the whole of it in memory, following PostgreSQL. */
+import type { Clock, Instant, Milliseconds, Timer } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { type DeviceSource, RegisterFollowing } from './register-following.ts';
+import { RegisterMemory, plainId } from './register-memory.ts';
 
 export interface DeviceRecord {
   readonly serial: string;
@@ -30,185 +33,171 @@ export type DeviceKey =
 
 export interface DeviceRegister {
   /**
-   * Null for an unknown device. While the store is away the last answer holds for a device that was known: its
-   * connection and its signs of life do not depend on PostgreSQL.
-   * @throws CentreError store-away for one that was not asked for before
+   * Null for an unknown device. A known one is answered from memory, whatever PostgreSQL does: who it is, whether it may
+   * connect and what its message means do not depend on the store.
+   *
+   * For an unknown one the store is asked for changes first (all who wait share one question), so that a device that was
+   * put into the register just now is not taken for a stranger. While the store is away, or has not answered for 1 s, the
+   * answer is null nonetheless, and it is right: memory is whole, and nobody can be put into a store that is away. The one
+   * exception is a device registered in the last second before it went. So an unknown sender is a stranger, as it is
+   * otherwise: its alarm is kept, shown, and marked as from an unknown device; it is never a reason to refuse an alarm.
+   * @throws CentreError store-away before `load` has succeeded
    */
   find(key: DeviceKey): Promise<DeviceRecord | null>;
   /**
-   * Forgets what it knows of a device, so that a change made in this process counts at once (in others within 2 s). What is
-   * being asked just now is not remembered either: the answer may be from before the change.
+   * Doubts what it knows of a device: whoever asks for it after this gets what PostgreSQL holds by now, so that a change
+   * made in this process counts at once (in others within 1.5 s).
    */
   forget(serial: string): void;
-}
-
-/** What the register needs of the store. */
-export interface DeviceSource {
   /**
-   * The MQTT devices with these serials or certificates and the SCAIP units with these controller ids, in any order.
-   * @param certificates their SHA-256
-   * @throws CentreError store-away
+   * Reads the whole register, and follows it from then on. Tries again each second for as long as the store is away:
+   * until it has resolved, nobody may listen for devices.
+   * @throws CentreError store-away when `stop` was called meanwhile
    */
-  load(serials: readonly string[], controllerIds: readonly string[], certificates: readonly Uint8Array[]): Promise<DeviceRecord[]>;
+  load(): Promise<void>;
+  /** How many devices it holds, and how old that knowledge is. */
+  state(): { readonly devices: number; readonly age: Milliseconds };
+  stop(): void;
 }
 
-/** How long an answer holds, so that provisioning takes effect (also that a device is unknown). */
-export const REMEMBERED_MS: Milliseconds = 2000;
-/** Names that are in no register: made up by strangers, so they are few, and forgotten first. */
-const MOST_UNKNOWN = 10_000;
-const MOST_AT_ONCE = 500;
-/** Questions that wait about what was not known before; what was is asked first, and is never too many. */
+/** How often changes are asked for: one statement that reads three short stretches of an index. */
+export const FOLLOWED_EVERY_MS: Milliseconds = 1000;
+/** How long it holds that somebody is unknown: made-up names cost ten statements a second, however many they are. */
+export const UNKNOWN_FOR_MS: Milliseconds = 100;
+/** How long somebody who asks waits for a slow store. */
+export const PATIENCE_MS: Milliseconds = 1000;
+/** Whoever asks beyond these is answered from memory at once. */
 const MOST_WAITING = 50_000;
-/** Longer, or with control characters, it is nothing that a register holds; PostgreSQL would refuse the whole batch for a NUL. */
+/** Longer, or with control characters, it is nothing that a register holds. */
 // eslint-disable-next-line no-control-regex
 const NO_ID = /^$|^.{129}|[\u0000-\u001f\u007f]/su;
 
-interface Awaited {
-  readonly key: DeviceKey;
-  readonly name: string;
-  readonly answer: Promise<DeviceRecord | null>;
-  readonly resolve: (record: DeviceRecord | null) => void;
-  readonly reject: (error: unknown) => void;
+interface Parts {
+  readonly source: DeviceSource;
+  readonly clock: Clock;
+  readonly log: Log;
 }
 
-interface Remembered {
-  readonly record: DeviceRecord;
-  readonly until: Milliseconds;
-}
+export function createDeviceRegister({ source, clock, log }: Parts): DeviceRegister {
+  const memory = new RegisterMemory();
+  const following = new RegisterFollowing(source, memory);
+  let loaded = false;
+  let stopped = false;
+  /** Each forgetting has a number; a refresh that began after it settles it. */
+  let forgotten = 0;
+  const doubted = new Map<string, number>();
+  /** When the last refresh that succeeded began, and after which forgetting. */
+  let known = { asOf: Number.NEGATIVE_INFINITY, forgotten: 0 };
+  /** The last refresh failed, or the one under way takes longer than anybody should wait. */
+  let away = false;
+  let running: Promise<void> | null = null;
+  /** A refresh that has not begun: all who need one share it. */
+  let next: Promise<void> | null = null;
+  let together: { readonly refresh: Promise<void>; readonly answer: Promise<void> } | null = null;
+  let waiting = 0;
+  let timer: Timer | null = null;
 
-/** `scaip:26317`; leading zeros of a controller id make no difference. */
-const nameOf = (key: DeviceKey): string => `${'serial' in key ? 'mqtt' : 'controllerId' in key ? 'scaip' : 'certificate'}:${idOf(key)}`;
-const plain = (controllerId: string): string => controllerId.trim().replace(/^0+(?=.)/, '');
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-function idOf(key: DeviceKey): string {
-  if ('serial' in key) return key.serial;
-  return 'controllerId' in key ? plain(key.controllerId) : hex(key.certificateSha256);
-}
-
-/**
- * Questions that come while one is under way wait for the next and share it: ten thousand devices that reconnect at
- * once take one connection of the store, not all. What was known before is asked first.
- */
-export function createDeviceRegister({ source, clock }: { readonly source: DeviceSource; readonly clock: Clock }): DeviceRegister {
-  /** As many as the register has. */
-  const known = new Map<string, Remembered>();
-  const unknown = new Map<string, Milliseconds>();
-  /** In the order in which they are asked: the known ones, then the rest. */
-  const waiting = [new Map<string, Awaited>(), new Map<string, Awaited>()] as const;
-  let underWay = new Map<string, Awaited>();
-  let changes = 0;
-  let asking = false;
-
-  async function ask(): Promise<void> {
-    if (asking) return;
-    asking = true;
-    for (let batch = next(); batch.length > 0; batch = next()) {
-      underWay = new Map(batch.map((one) => [one.name, one]));
-      await answer(batch);
-      underWay = new Map();
-    }
-    asking = false;
-  }
-
-  function next(): Awaited[] {
-    const batch: Awaited[] = [];
-    for (const queue of waiting) {
-      for (const one of queue.values()) {
-        if (batch.length === MOST_AT_ONCE) return batch;
-        batch.push(one);
-        queue.delete(one.name);
-      }
-    }
-    return batch;
-  }
-
-  async function answer(batch: readonly Awaited[]): Promise<void> {
-    const keys = batch.map(({ key }) => key);
-    const serials = keys.flatMap((key) => ('serial' in key ? [key.serial] : []));
-    const controllerIds = keys.flatMap((key) => ('controllerId' in key ? [plain(key.controllerId)] : []));
-    const certificates = keys.flatMap((key) => ('certificateSha256' in key ? [key.certificateSha256] : []));
-    const asOf = changes;
+  async function refresh(): Promise<void> {
+    const begun = { asOf: clock.monotonic(), forgotten };
     try {
-      const loaded = await source.load(serials, controllerIds, certificates);
-      const records = new Map(loaded.flatMap((record) => keysOf(record).map((key) => [nameOf(key), record])));
-      for (const { name, resolve } of batch) {
-        const record = records.get(name) ?? null;
-        if (asOf === changes) remember(name, record);
-        resolve(record);
-      }
+      const whole = await following.refresh();
+      if (away && loaded) log.info('register-followed-again', { component: 'register' });
+      if (whole) log.info('register-read', { count: memory.size, tookMs: Math.round(clock.monotonic() - begun.asOf) });
+      known = begun;
+      loaded = true;
+      away = false;
+      for (const [serial, at] of doubted) if (at <= begun.forgotten) doubted.delete(serial);
     } catch (error) {
-      const away = error instanceof CentreError && error.kind === 'store';
-      for (const { name, resolve, reject } of batch) {
-        const stale = away ? (known.get(name)?.record ?? null) : null;
-        if (stale === null) {
-          reject(error);
-          continue;
-        }
-        if (asOf === changes) remember(name, stale);
-        resolve(stale);
-      }
+      const isAway = error instanceof CentreError && error.kind === 'store';
+      if (!away) log[isAway ? 'warn' : 'error']('register-not-followed', { component: 'register', error });
+      away = true;
     }
   }
 
-  function remember(name: string, record: DeviceRecord | null): void {
-    const until = clock.monotonic() + REMEMBERED_MS;
-    unknown.delete(name);
-    if (record !== null) {
-      known.set(name, { record, until });
-      return;
-    }
-    known.delete(name);
-    if (unknown.size >= MOST_UNKNOWN) unknown.clear();
-    unknown.set(name, until);
+  /** Settles when a refresh that began after the call has ended, well or not. */
+  function refreshed(): Promise<void> {
+    if (next !== null) return next;
+    return running === null ? begin() : (next = running.then(begin));
   }
 
-  /** Undefined: it must be asked. */
-  function remembered(name: string): DeviceRecord | null | undefined {
-    const now = clock.monotonic();
-    const one = known.get(name);
-    if (one !== undefined) return now < one.until ? one.record : undefined;
-    return now < (unknown.get(name) ?? 0) ? null : undefined;
+  function begin(): Promise<void> {
+    next = null;
+    running = refresh().finally(() => {
+      running = null;
+    });
+    return running;
   }
+
+  /** Memory as of now, or as of before when the store has no answer in time. */
+  async function asked(key: DeviceKey): Promise<DeviceRecord | null> {
+    waiting += 1;
+    try {
+      await patiently();
+    } finally {
+      waiting -= 1;
+    }
+    return memory.find(key);
+  }
+
+  /** One timer for all who wait for the same refresh. */
+  function patiently(): Promise<void> {
+    const refresh = refreshed();
+    if (together?.refresh === refresh) return together.answer;
+    const answer = new Promise<void>((resolve) => {
+      const late = clock.after(PATIENCE_MS, () => {
+        away = true;
+        resolve();
+      });
+      void refresh.then(() => {
+        late.cancel();
+        resolve();
+      });
+    });
+    together = { refresh, answer };
+    return answer;
+  }
+
+  const isSettled = (record: DeviceRecord | null): boolean => {
+    if (away || waiting >= MOST_WAITING) return true;
+    if (record !== null) return !doubted.has(record.serial);
+    return known.forgotten === forgotten && clock.monotonic() - known.asOf < UNKNOWN_FOR_MS;
+  };
 
   return {
     find(key) {
-      if (NO_ID.test(idOf(key))) return Promise.resolve(null);
-      const name = nameOf(key);
-      const answered = remembered(name);
-      if (answered !== undefined) return Promise.resolve(answered);
-      const isKnown = known.has(name);
-      const queue = waiting[isKnown ? 0 : 1];
-      const under = underWay.get(name) ?? queue.get(name);
-      if (under !== undefined) return under.answer;
-      if (!isKnown && queue.size >= MOST_WAITING)
-        return Promise.reject(new CentreError('store-away', 'PostgreSQL is too slow for all who ask.'));
-      const { promise, resolve, reject } = settleable<DeviceRecord | null>();
-      queue.set(name, { key, name, answer: promise, resolve, reject });
-      void ask();
-      return promise;
+      if (!loaded) return Promise.reject(new CentreError('store-away', 'The register has not been read yet.'));
+      const record = memory.find(key);
+      if (record === null && NO_ID.test(idOf(key))) return Promise.resolve(null);
+      return isSettled(record) ? Promise.resolve(record) : asked(key);
     },
     forget(serial) {
-      changes += 1;
-      underWay = new Map();
-      // It may have got another controller id, under which it is remembered as unknown.
-      unknown.clear();
-      for (const [name, { record }] of known) if (record.serial === serial) known.delete(name);
+      forgotten += 1;
+      doubted.set(serial, forgotten);
+      if (loaded) void refreshed();
+    },
+    async load() {
+      while (!loaded) {
+        if (stopped) throw new CentreError('store-away', 'The centre was stopped before the register could be read.');
+        await refreshed();
+        if (!loaded) await pause();
+      }
+      timer ??= clock.every(FOLLOWED_EVERY_MS, () => {
+        if (running === null) void refreshed();
+      });
+    },
+    state: () => ({ devices: memory.size, age: clock.monotonic() - known.asOf }),
+    stop() {
+      stopped = true;
+      timer?.cancel();
     },
   };
+
+  function pause(): Promise<void> {
+    return new Promise((resolve) => void clock.after(FOLLOWED_EVERY_MS, resolve));
+  }
 }
 
-/** All that it can be asked for by. */
-function keysOf({ protocol, serial, controllerId, certificateSha256 }: DeviceRecord): DeviceKey[] {
-  if (protocol === 'scaip') return controllerId === null ? [] : [{ protocol, controllerId }];
-  return [{ protocol, serial }, ...(certificateSha256 === null ? [] : [{ protocol, certificateSha256 }])];
-}
-
-function settleable<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
-  let resolve: (value: T) => void = () => undefined;
-  let reject: (error: unknown) => void = () => undefined;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
+function idOf(key: DeviceKey): string {
+  if ('serial' in key) return key.serial;
+  return 'controllerId' in key ? plainId(key.controllerId) : 'certificate';
 }

@@ -1,11 +1,13 @@
 /** Devices in PostgreSQL: the register as intake asks it, refusals, and the list for technicians. */
+import { CANARY_MUNICIPALITY } from '../alarms/canary.ts';
 import { toIso } from '../base/clock.ts';
 import type { DevicePage } from '../console/api-schema.ts';
 import type { DeviceQuery, ListDevices } from '../console/desk-routes.ts';
 import { credentialState } from '../devices/credentials.ts';
 import type { Models } from '../devices/models.ts';
 import type { RefusalStore } from '../devices/refusals.ts';
-import type { DeviceRecord, DeviceSource } from '../devices/register.ts';
+import type { DeviceSource } from '../devices/register-following.ts';
+import type { DeviceRecord } from '../devices/register.ts';
 import { UNSUPERVISED_STATES } from '../devices/silence.ts';
 import { ALL_MUNICIPALITIES, type Viewer } from '../people/access.ts';
 import type { Postgres } from './postgres.ts';
@@ -28,25 +30,21 @@ interface RecordRow {
   readonly zone: string | null;
 }
 
-const LOAD = 'select * from find_devices($1, $2)';
-const OWNERS = `select serial from device where protocol = 'mqtt' and certificate_sha256 = any($1::bytea[])`;
-
-/** A controller id has at most 16 digits; leading zeros make no difference (SCAIP reference, § 6), and the index knows only one way. */
-function waysToWrite(controllerId: string): string[] {
-  const plain = controllerId.replace(/^0+/, '');
-  const zeros = Math.max(0, 16 - plain.length);
-  return Array.from({ length: zeros + 1 }, (_, count) => '0'.repeat(count) + plain);
-}
+const CHANGES = 'select until::text, serials from register_changes($1::xid8, $2)';
 
 export function createDeviceSource(postgres: Postgres): DeviceSource {
   return {
-    async load(serials, controllerIds, certificates) {
-      // Few devices are known by their certificate alone; the others are not kept waiting by it.
-      const owners =
-        certificates.length === 0 ? [] : await rowsOf<{ serial: string }>(postgres, OWNERS, [certificates.map((one) => Buffer.from(one))]);
-      const all = [...serials, ...owners.map(({ serial }) => serial)];
-      const rows = await rowsOf<RecordRow>(postgres, LOAD, [all, controllerIds.flatMap(waysToWrite)], 'load-devices');
-      return rows.map(recordOf);
+    async changes(since, most) {
+      const values = [since?.toString() ?? null, most];
+      const [row] = await rowsOf<{ until: string; serials: string[] }>(postgres, CHANGES, values, 'register-changes');
+      if (row === undefined) throw new TypeError('register_changes gave no row');
+      return { until: BigInt(row.until), serials: row.serials };
+    },
+    async page(after, most) {
+      return (await rowsOf<RecordRow>(postgres, 'select * from register_page($1, $2)', [after, most], 'register-page')).map(recordOf);
+    },
+    async records(serials) {
+      return (await rowsOf<RecordRow>(postgres, 'select * from register_records($1)', [serials], 'register-records')).map(recordOf);
     },
   };
 }
@@ -126,7 +124,7 @@ const LIST = `
     (select coalesce(jsonb_agg(jsonb_build_object('code', r.code, 'count', r.count, 'lastAt', ${ISO('r.last_at')}) order by r.last_at desc), '[]')
       from refusal_count r where ${REFUSED_OF}) as refusals
   from device d left join household h on h.id = d.household_id left join device_seen s on s.serial = d.serial
-  where ($1::text[] is null or d.municipality = any($1))
+  where case when $1::text[] is null then d.municipality <> '${CANARY_MUNICIPALITY}' else d.municipality = any($1) end
     and ($2::text is null or strpos(lower(concat_ws(' ', d.serial, d.controller_id, h.name)), lower($2)) > 0)
     and (not $3 or exists (select from refusal_count r where ${REFUSED_OF}))
     and ($4::text is null or d.serial > $4)

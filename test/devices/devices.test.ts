@@ -1,5 +1,4 @@
 /** The register, signs of life, refusals and the technicians' list: rules on a moved clock, rows on the real PostgreSQL. */
-import { createHash } from 'node:crypto';
 import t from 'tap';
 import { MovableClock, minutes, toIso } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
@@ -7,7 +6,7 @@ import { createLog } from '../../src/base/log.ts';
 import { SEEN, type SeenFacts } from '../../src/devices/interpretation.ts';
 import { loadModels } from '../../src/devices/models.ts';
 import { createRefusals, OTHERS, type RefusalCount } from '../../src/devices/refusals.ts';
-import { createDeviceRegister, type DeviceRecord, REMEMBERED_MS } from '../../src/devices/register.ts';
+import { createDeviceRegister } from '../../src/devices/register.ts';
 import { createLifeSigns, type DeviceSeen, WRITE_EVERY_MS } from '../../src/devices/supervision.ts';
 import { createDeviceList, createDeviceSource, createRefusalStore } from '../../src/store/devices.ts';
 import { createLifeSignStore } from '../../src/store/life-signs.ts';
@@ -15,99 +14,6 @@ import { SILENT, startStores } from '../support/stores.ts';
 
 const MODELS = loadModels('config/models');
 const away = (): CentreError => new CentreError('store-away', 'PostgreSQL does not answer.');
-const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
-
-function record(serial: string, more: Partial<DeviceRecord> = {}): DeviceRecord {
-  return {
-    serial,
-    municipality: '1103',
-    household: { id: 'h1', name: 'Hansen', zone: 'nord' },
-    protocol: 'mqtt',
-    controllerId: null,
-    model: 'generic/generic',
-    state: 'in-service',
-    secretSha256: sha256('right'),
-    sipHa1: null,
-    certificateSha256: null,
-    testUntil: null,
-    ...more,
-  };
-}
-
-/** A source that is asked by hand: what was asked, and who answers. */
-function handSource(answer: (serials: readonly string[], controllerIds: readonly string[]) => Promise<DeviceRecord[]>) {
-  const asked: [readonly string[], readonly string[]][] = [];
-  return {
-    asked,
-    load: async (serials: readonly string[], controllerIds: readonly string[]) => {
-      asked.push([serials, controllerIds]);
-      return answer(serials, controllerIds);
-    },
-  };
-}
-
-await t.test('a storm of reconnects is one question after the other, each for all that wait', async (t) => {
-  const answers: (() => void)[] = [];
-  const source = handSource((serials) => new Promise((resolve) => answers.push(() => resolve(serials.map((serial) => record(serial))))));
-  const register = createDeviceRegister({ source, clock: new MovableClock() });
-  const finds = Array.from({ length: 300 }, (_, n) => register.find({ protocol: 'mqtt', serial: `d${n % 200}` }));
-  t.equal(source.asked.length, 1);
-  answers.shift()?.();
-  await finds[0];
-  while (answers.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  answers.shift()?.();
-  const found = await Promise.all(finds);
-  t.equal(source.asked.length, 2, 'the first alone, then the 199 others together');
-  t.equal(source.asked[1]?.[0].length, 199);
-  t.same(
-    found.map((one) => one?.serial),
-    Array.from({ length: 300 }, (_, n) => `d${n % 200}`),
-  );
-});
-
-await t.test(
-  'an answer holds for 2 s, so that provisioning takes effect; leading zeros of a controller id make no difference',
-  async (t) => {
-    const clock = new MovableClock();
-    let known: DeviceRecord[] = [];
-    const source = handSource(async () => known);
-    const register = createDeviceRegister({ source, clock });
-    t.equal(await register.find({ protocol: 'mqtt', serial: 'a' }), null);
-    known = [record('a'), record('b', { protocol: 'scaip', controllerId: '0026317' })];
-    t.equal(await register.find({ protocol: 'mqtt', serial: 'a' }), null);
-    await clock.advance(REMEMBERED_MS);
-    t.match(await register.find({ protocol: 'mqtt', serial: 'a' }), { serial: 'a' });
-    t.match(await register.find({ protocol: 'scaip', controllerId: '26317' }), { serial: 'b' });
-    t.match(await register.find({ protocol: 'scaip', controllerId: '026317' }), { serial: 'b' });
-    t.equal(await register.find({ protocol: 'mqtt', serial: 'b' }), null, 'a SCAIP unit is no MQTT device');
-    const before = source.asked.length;
-    register.forget('a');
-    await register.find({ protocol: 'mqtt', serial: 'a' });
-    t.equal(source.asked.length, before + 1);
-  },
-);
-
-await t.test('while the store is away, known devices stay known and unknown ones are an error, not a null', async (t) => {
-  const clock = new MovableClock();
-  let gone = false;
-  const source = handSource(async (serials) => {
-    if (gone) throw away();
-    return serials.filter((serial) => serial !== 'stranger').map((serial) => record(serial));
-  });
-  const register = createDeviceRegister({ source, clock });
-  await Promise.all([register.find({ protocol: 'mqtt', serial: 'a' }), register.find({ protocol: 'mqtt', serial: 'stranger' })]);
-  gone = true;
-  await clock.advance(10 * REMEMBERED_MS);
-  t.match(await register.find({ protocol: 'mqtt', serial: 'a' }), { serial: 'a' });
-  await t.rejects(
-    register.find({ protocol: 'mqtt', serial: 'stranger' }),
-    { code: 'store-away' },
-    'it may have been provisioned meanwhile',
-  );
-  await t.rejects(register.find({ protocol: 'mqtt', serial: 'new' }), { code: 'store-away' });
-  gone = false;
-  t.match(await register.find({ protocol: 'mqtt', serial: 'new' }), { serial: 'new' });
-});
 
 const facts = (more: Partial<SeenFacts> = {}): SeenFacts => ({ ...SEEN, via: 'mqtt', ...more });
 
@@ -204,7 +110,9 @@ await t.test('on the real PostgreSQL', async (t) => {
   const source = createDeviceSource(postgres);
 
   await t.test('the register', async (t) => {
-    const register = createDeviceRegister({ source, clock });
+    const register = createDeviceRegister({ source, clock, log: SILENT });
+    await register.load();
+    t.teardown(() => register.stop());
     t.match(await register.find({ protocol: 'mqtt', serial: 'NJ-1103-0001' }), {
       municipality: '1103',
       household: { id: 'h1', name: 'Hansen', zone: 'nord' },
