@@ -63,7 +63,9 @@ export type SignalMark =
   /** Sent by the centre itself about a device that it misses or hears again. */
   | 'supervision'
   /** The connection to an external broker lost its session: messages may be missing between two instants. */
-  | 'gap';
+  | 'gap'
+  /** It was kept by the intake process itself while PostgreSQL was away, and taken over afterwards. */
+  | 'spilled';
 
 /** Degrees WGS 84, metres. */
 export interface Position {

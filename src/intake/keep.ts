@@ -3,15 +3,18 @@ import type { Admission, LadderFor, Situation } from '../alarms/correlate.ts';
 import { admit } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
 import { shortName } from '../base/bytes.ts';
-import { type Clock, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
+import { type Clock, type Instant, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
 /** What became of a kept signal. */
 export interface Receipt {
-  readonly verdict: Admission['verdict'];
-  /** The alarm that it opened, joined or repeated; null when it was only kept. */
+  /** `spilled`: durable while PostgreSQL is away, decided later. */
+  readonly verdict: Admission['verdict'] | 'spilled';
+  /** The alarm that it opened, joined or repeated; null when it was only kept. Of a spilled one its provisional number. */
   readonly alarm: string | null;
+  /** Of a spilled one: no other need of its sender lies in the spill. */
+  readonly first?: boolean;
 }
 
 /** Decides one signal in the situation that the store found under the locks. */
@@ -22,10 +25,11 @@ export interface SignalStore {
   /**
    * Keeps the signals and what they cause in one transaction, under the locks of their joining keys; `admitOne` is
    * called for each in order, and sees what the ones before it in the same batch did.
+   * @param now when they are kept, where that is long after they came
    * @returns a receipt for each signal, in their order, after the commit
    * @throws CentreError store-away; any other error when one of the signals cannot be processed or stored
    */
-  keep(signals: readonly Signal[], admitOne: Admit): Promise<Receipt[]>;
+  keep(signals: readonly Signal[], admitOne: Admit, now?: Instant): Promise<Receipt[]>;
 }
 
 /** Signals of one transaction: enough to make the commit cheap, few enough to keep its locks short. */
@@ -53,6 +57,14 @@ export interface Keeper {
   waiting(): number;
 }
 
+/** What the spill stands before. */
+export interface LiveKeeper extends Keeper {
+  /** Transactions that are not ended. */
+  underWay(): number;
+  /** Fails, as store-away, all that is in no transaction yet: somebody else keeps it. */
+  withdraw(): void;
+}
+
 /**
  * Signals that come while a transaction is under way wait for the next one and share its commit. Those of one joining
  * key are never in two transactions at once: they would wait for each other's locks, and change order.
@@ -64,7 +76,7 @@ export function createKeeper(options: {
   readonly log: Log;
   /** Real time, also where the centre's clock stands still: it spares the machine, and no rule depends on it. */
   readonly pace?: Clock;
-}): Keeper {
+}): LiveKeeper {
   const { store, ladderFor, keyOf, log, pace = new RunningClock() } = options;
   let queue: Waiting[] = [];
   const underWay = new Set<string>();
@@ -151,8 +163,10 @@ export function createKeeper(options: {
   /** What waits behind these of the same senders: kept alone, it would stand before what its device must send again. */
   function takeBehind(batch: readonly Waiting[]): Waiting[] {
     const sources = new Set(batch.map(({ signal }) => signal.source));
-    const behind = queue.filter(({ signal }) => sources.has(signal.source));
-    if (behind.length > 0) queue = queue.filter(({ signal }) => !sources.has(signal.source));
+    const keys = new Set(batch.map(({ key }) => key));
+    const isBehind = ({ signal, key }: Waiting): boolean => sources.has(signal.source) || keys.has(key);
+    const behind = queue.filter(isBehind);
+    if (behind.length > 0) queue = queue.filter((one) => !isBehind(one));
     return behind;
   }
 
@@ -168,11 +182,17 @@ export function createKeeper(options: {
         next();
       }),
     waiting: () => queue.length,
+    underWay: () => lanes,
+    withdraw() {
+      const withdrawn = queue;
+      queue = [];
+      for (const { failed } of withdrawn) failed(new CentreError('store-away', 'PostgreSQL does not answer.'));
+    },
   };
 }
 
 /** The signal as nothing but its bytes: what could not be processed must not be able to fail again. */
-function asBytes(signal: Signal): Signal {
+export function asBytes(signal: Signal): Signal {
   return {
     ...signal,
     source: shortName(signal.source, 128),

@@ -82,6 +82,7 @@ const marks: Texts['marks'] = {
   unauthenticated: 'without valid credentials',
   supervision: 'told by the centre’s supervision',
   gap: 'messages may be missing',
+  spilled: 'kept locally while the database was away',
 };
 
 const priorityRules: Texts['priorityRules'] = {
@@ -240,7 +241,9 @@ export const en: Texts = {
     'not-on-duty': 'That person is not on duty',
   },
   problems: {
-    'store-away': 'The database does not answer right now. Not done: try again',
+    'store-away': 'The database is away. Not done: try again',
+    'intake-away': 'No answer from intake. Whether the alarm is taken is not known: try again',
+    'still-provisional': 'The alarm is provisional: it can be taken, all else waits until the database is back',
     'role-missing': 'Your role may not do this',
     'too-many-requests': 'Too many requests. Wait a little',
     'unknown-alarm': 'There is no such alarm, or it belongs to a municipality that you do not serve',
@@ -296,6 +299,7 @@ export const en: Texts = {
     connecting: 'Connecting …',
     lost: 'No connection to the response centre. Connecting again. What you see may be old.',
     stale: (age: string) => `The board has not been updated for ${age}. Do not trust what you see.`,
+    blind: (at: string) => `Neither the database nor the live stream can be read. The board is as it was at ${at}.`,
     staleShort: 'Not updated',
     soundOff: 'The browser keeps silent. New alarms cannot be heard.',
     soundOn: 'Turn sound on',
@@ -322,6 +326,39 @@ export const en: Texts = {
     noAccountsHelp: 'Make the first supervisor on the machine where the centre runs, then load this page again:',
     expired: 'You have been signed out. Sign in again to go on.',
     missing: 'Fill in both user name and password.',
+  },
+  provisional: {
+    tag: 'Provisional',
+    title: (number: string) => `Provisional ${number}`,
+    count: (n: number) => (n === 1 ? '1 provisional' : `${n} provisional`),
+    more: (n: number) => (n === 1 ? '1 more provisional is not shown' : `${n} more provisional are not shown`),
+    banner: (since: string | null) =>
+      `The database has not answered${since === null ? '' : ` since ${since}`}. New alarms are shown here and are safely kept.`,
+    bannerHelp:
+      'You can take new alarms, marked “Provisional”, and call. Alarms that were here before cannot be taken, sent to anybody or closed now. Nobody is alerted automatically: call whoever must go.',
+    unheard: (n: number) =>
+      n === 1
+        ? 'The connection to one intake is broken. New alarms there are not shown until it is back.'
+        : `The connection to ${n} intakes is broken. New alarms there are not shown until it is back.`,
+    lost: 'Not connected',
+    lostHelp:
+      'The connection to the intake that has the alarm is broken. The alarm is kept there, but cannot be taken from here now. Call.',
+    help: 'The alarm is safely kept, but is not in the database yet. Address, telephone and action plan cannot be read now.',
+    mineHelp:
+      'You have the alarm. That is safely kept and goes into the database when it is back. Address, telephone and action plan cannot be read now.',
+    onlyClaim: 'Only “Take the alarm” can be done while the alarm is provisional.',
+    becameNone: 'The message is in the database. It made no new alarm.',
+    facts: 'The message',
+    received: 'Received',
+    municipality: 'Municipality',
+    notTaken: 'Not taken.',
+    claimAway: 'The database is away. The alarm is not taken. Try again.',
+    claimUnanswered: 'No answer from the response centre. Whether the alarm is taken is not known: try again.',
+    claimRefused: (who: string) => `You did not get the alarm from ${who}.`,
+    claimUnknown: (who: string) => `Whether you got the alarm from ${who} is not known. See who has it.`,
+    hasIt: (name: string) => `${name} has it.`,
+    openAlarm: (number: string) => `Open alarm ${number}`,
+    understood: 'Understood',
   },
   board: {
     title: 'Alarm board',

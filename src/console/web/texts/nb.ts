@@ -82,6 +82,7 @@ const marks = {
   unauthenticated: 'uten gyldig pålogging',
   supervision: 'meldt av sentralens overvåking',
   gap: 'meldinger kan mangle',
+  spilled: 'tatt vare på lokalt mens databasen var borte',
 } satisfies WordTables['marks'];
 
 const priorityRules = {
@@ -240,7 +241,9 @@ export const nb = {
     'not-on-duty': 'Personen er ikke på vakt',
   },
   problems: {
-    'store-away': 'Databasen svarer ikke akkurat nå. Ikke utført: prøv igjen',
+    'store-away': 'Databasen er borte. Ikke utført: prøv igjen',
+    'intake-away': 'Fikk ikke svar fra mottaket. Vi vet ikke om alarmen er tatt: prøv igjen',
+    'still-provisional': 'Alarmen er foreløpig: den kan tas, resten må vente til databasen er tilbake',
     'role-missing': 'Rollen din har ikke lov til dette',
     'too-many-requests': 'For mange forespørsler. Vent litt',
     'unknown-alarm': 'Alarmen finnes ikke, eller hører til en kommune du ikke betjener',
@@ -296,6 +299,7 @@ export const nb = {
     connecting: 'Kobler til …',
     lost: 'Ingen forbindelse med responssenteret. Kobler til på nytt. Det du ser kan være gammelt.',
     stale: (age: string) => `Tavla er ikke oppdatert på ${age}. Stol ikke på det du ser.`,
+    blind: (at: string) => `Verken databasen eller direktestrømmen kan leses. Tavla er som den var ${at}.`,
     staleShort: 'Ikke oppdatert',
     soundOff: 'Lyden er av i nettleseren. Nye alarmer høres ikke.',
     soundOn: 'Slå på lyd',
@@ -322,6 +326,38 @@ export const nb = {
     noAccountsHelp: 'Lag den første lederen på maskinen der responssenteret kjører, og last siden på nytt:',
     expired: 'Du er logget ut. Logg inn igjen for å fortsette.',
     missing: 'Fyll inn både brukernavn og passord.',
+  },
+  provisional: {
+    tag: 'Foreløpig',
+    title: (number: string) => `Foreløpig ${number}`,
+    count: (n: number) => (n === 1 ? '1 foreløpig' : `${n} foreløpige`),
+    more: (n: number) => (n === 1 ? '1 foreløpig til vises ikke' : `${n} foreløpige til vises ikke`),
+    banner: (since: string | null) =>
+      `Databasen svarer ikke${since === null ? '' : ` siden ${since}`}. Nye alarmer vises her og er trygt lagret.`,
+    bannerHelp:
+      'Du kan ta nye alarmer, merket «Foreløpig», og ringe. Alarmer som lå her fra før, kan ikke tas, sendes ut eller lukkes nå. Ingen blir varslet av seg selv: ring den som skal rykke ut.',
+    unheard: (n: number) =>
+      n === 1
+        ? 'Forbindelsen til ett mottak er brutt. Nye alarmer der vises ikke før den er tilbake.'
+        : `Forbindelsen til ${n} mottak er brutt. Nye alarmer der vises ikke før den er tilbake.`,
+    lost: 'Uten forbindelse',
+    lostHelp: 'Forbindelsen til mottaket som har alarmen, er brutt. Alarmen er lagret der, men kan ikke tas herfra nå. Ring.',
+    help: 'Alarmen er trygt lagret, men ikke ført inn i databasen ennå. Adresse, telefon og tiltakskort kan ikke hentes nå.',
+    mineHelp:
+      'Du har alarmen. Det er trygt lagret og føres inn når databasen er tilbake. Adresse, telefon og tiltakskort kan ikke hentes nå.',
+    onlyClaim: 'Bare «Ta alarmen» kan gjøres mens alarmen er foreløpig.',
+    becameNone: 'Meldingen er ført inn. Den ga ingen ny alarm.',
+    facts: 'Meldingen',
+    received: 'Mottatt',
+    municipality: 'Kommune',
+    notTaken: 'Ikke tatt.',
+    claimAway: 'Databasen er borte. Alarmen er ikke tatt. Prøv igjen.',
+    claimUnanswered: 'Fikk ikke svar fra responssenteret. Vi vet ikke om alarmen er tatt: prøv igjen.',
+    claimRefused: (who: string) => `Du fikk ikke alarmen fra ${who}.`,
+    claimUnknown: (who: string) => `Vi vet ikke om du fikk alarmen fra ${who}. Se hvem som har den.`,
+    hasIt: (name: string) => `${name} har den.`,
+    openAlarm: (number: string) => `Åpne alarm ${number}`,
+    understood: 'Forstått',
   },
   board: {
     title: 'Alarmtavle',

@@ -1,0 +1,48 @@
+/** When signals go into the spill and when they come out of it again: the modes, and what leads from one to another. Pure. */
+import type { Milliseconds } from '../base/clock.ts';
+
+/**
+ * | mode | what a new signal does | what else happens |
+ * |---|---|---|
+ * | `live` | goes to PostgreSQL | |
+ * | `spilling` | goes into the spill and is acknowledged | PostgreSQL is tried again and again |
+ * | `replaying` | goes behind what is in the spill | PostgreSQL takes over what is in the spill |
+ * | `handing-over` | waits in memory, unacknowledged, for the last of the spill: milliseconds | the last batch is taken over |
+ */
+export type SpillMode = 'live' | 'spilling' | 'replaying' | 'handing-over';
+
+/**
+ * - `no-commit`: somebody waits, and nothing was committed for a second
+ * - `committed`: PostgreSQL took over a part of the spill, or answers and there is nothing to take over
+ * - `failed`: it did not
+ * - `nearly-empty`: what is left goes into one transaction
+ * - `empty`: nothing is left
+ */
+export type SpillEvent = 'no-commit' | 'committed' | 'failed' | 'nearly-empty' | 'empty';
+
+const NEXT: Readonly<Record<SpillMode, Partial<Record<SpillEvent, SpillMode>>>> = {
+  live: { 'no-commit': 'spilling' },
+  spilling: { committed: 'replaying' },
+  replaying: { 'no-commit': 'spilling', failed: 'spilling', 'nearly-empty': 'handing-over', empty: 'handing-over' },
+  'handing-over': { 'no-commit': 'spilling', failed: 'spilling', empty: 'live' },
+};
+
+/** An event that a mode does not know leaves it as it is. */
+export const modeAfter = (mode: SpillMode, event: SpillEvent): SpillMode => NEXT[mode][event] ?? mode;
+
+/** PostgreSQL is away when somebody has waited for so long and nobody's signal was committed meanwhile. */
+export const AWAY_AFTER_MS: Milliseconds = 1000;
+export const LOOK_EVERY_MS: Milliseconds = 100;
+/** Of the time between two looks at most this much counts: a process that stood still itself must not blame PostgreSQL. */
+const LOOK_AT_MOST_MS: Milliseconds = 150;
+
+/**
+ * How long it has been quiet by now. What is slow and commits is not away, however long each waits.
+ * @param elapsed since the last look
+ */
+export function quietAfter(
+  quiet: Milliseconds,
+  { waiting, committed, elapsed }: { readonly waiting: boolean; readonly committed: boolean; readonly elapsed: Milliseconds },
+): Milliseconds {
+  return !waiting || committed ? 0 : quiet + Math.min(elapsed, LOOK_AT_MOST_MS);
+}

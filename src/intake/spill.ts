@@ -1,0 +1,374 @@
+/**
+ * The spill: the one door by which signals are kept. Live they go to PostgreSQL; while it is away into a local file, and are
+ * acknowledged from there; as long as the file holds something, live signals go behind it (spill-mode.ts, ADR 15).
+ *
+ * Limits, and what happens at them: no acknowledgement, and the device repeats.
+ * - `MOST_WAITING` signals or `MOST_WAITING_BYTES` that wait for PostgreSQL, or for the last of the spill to be taken over
+ * - the bound of the file (SPILL_MAX_MB); technical signals leave the last quarter of it to calls for help
+ * - 16 MB that wait for the disk (spill-file.ts), and a disk that cannot be written
+ */
+import type { DirectNews, ProvisionalAlarm, ProvisionalAnswer } from '../alarms/provisional.ts';
+import type { Signal } from '../alarms/signal.ts';
+import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
+import { sleep } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { Role } from '../alarms/command.ts';
+import type { Keeper, LiveKeeper, Receipt } from './keep.ts';
+import type { OpenedSpill, SpillEntry, SpillFault, SpillKind } from './spill-log.ts';
+import { LOOK_EVERY_MS, type SpillEvent, type SpillMode, modeAfter, quietAfter, AWAY_AFTER_MS } from './spill-mode.ts';
+import { createProvisionalAlarms, type ProvisionalAlarms } from './spill-provisional.ts';
+import { decodeClaim, decodeSignal, encodeClaim, encodeSignal } from './spill-record.ts';
+
+export const MOST_WAITING = 20_000;
+export const MOST_WAITING_BYTES = 64 * 1024 * 1024;
+/** Taken over in one transaction. */
+const BATCH = 256;
+const RETRY_MS: Milliseconds = 200;
+/** The driver gives up on a statement after 4 s: longer than any transaction of the keeper that began before can take. */
+const LANES_PATIENCE_MS: Milliseconds = 15_000;
+/** One that PostgreSQL refuses for so long while it commits others. */
+const GIVEN_UP_AFTER_MS: Milliseconds = 3000;
+const STOP_PATIENCE_MS: Milliseconds = 1000;
+/** What technical signals leave of the file's bound. */
+const SPARE = 0.25;
+/** Of a signal beside its bytes. */
+const OVERHEAD_BYTES = 512;
+
+export interface SpillCounts {
+  readonly mode: SpillMode;
+  readonly fault: SpillFault | null;
+  /** Signals that PostgreSQL has not taken over yet. */
+  readonly signals: number;
+  readonly bytes: number;
+  /** When the oldest of them was received. */
+  readonly oldestAt: Instant | null;
+  /** Files for a technician. */
+  readonly aside: number;
+  /** Since the start: kept in the spill, taken over from it, and not acknowledged. */
+  readonly spilled: number;
+  readonly replayed: number;
+  readonly refused: number;
+}
+
+export interface Spill extends Keeper {
+  /**
+   * Something else than a signal that must be written: tried again while PostgreSQL might be back within a second.
+   * @throws CentreError store-away once PostgreSQL is away, also while `work` still hangs
+   */
+  orAway<T>(work: () => Promise<T>): Promise<T>;
+  storeAway(): boolean;
+  provisional(): readonly ProvisionalAlarm[];
+  /** Durable before it answers. @throws CentreError store-away: the spill takes nothing, and nobody has the alarm */
+  claim(number: string, who: { readonly account: string; readonly roles: readonly Role[] }, at: Instant): Promise<ProvisionalAnswer>;
+  listen(listener: (news: DirectNews) => void): () => void;
+  counts(): SpillCounts;
+  /** What is in hand is ended. */
+  stop(): Promise<void>;
+}
+
+interface Waiting {
+  readonly signal: Signal;
+  readonly since: Milliseconds;
+  /** Given to nobody now: tried again at the next look, in order. */
+  deferred: boolean;
+  readonly kept: (receipt: Receipt) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+interface Held {
+  readonly entry: SpillEntry;
+  readonly receivedAt: Instant | null;
+}
+
+const away = (cause?: unknown): CentreError =>
+  new CentreError('store-away', 'PostgreSQL is away, and the spill cannot stand in for it: nothing is acknowledged.', { cause });
+
+const spareOf = ({ meaning: { role } }: Signal): number => (role === 'need' || role === 'unreadable' || role === 'call' ? 0 : SPARE);
+
+/** Begins to replay at once when the file holds something. */
+export function createSpill(parts: {
+  readonly opened: OpenedSpill;
+  readonly live: LiveKeeper;
+  /** Given what came before, so that both know the same provisional alarms. */
+  readonly replayWith: (provisional: ProvisionalAlarms) => (entries: readonly SpillEntry[]) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+}): Spill {
+  const { opened, live, clock, log } = parts;
+  const file = opened.log;
+  const provisional = createProvisionalAlarms();
+  const replay = parts.replayWith(provisional);
+  const counts = { spilled: 0, replayed: 0, refused: 0 };
+  let mode: SpillMode = opened.entries.length > 0 ? 'replaying' : 'live';
+  /** In the order in which they came. */
+  let waiting = new Set<Waiting>();
+  let waitingBytes = 0;
+  let deferred = 0;
+  let left: Held[] = [];
+  let signalsLeft = 0;
+  let lastAppend: Promise<unknown> = Promise.resolve();
+  let watched = 0;
+  let awayNow = settleable();
+  let quiet: Milliseconds = 0;
+  let committed = false;
+  let lookedAt = clock.monotonic();
+  let draining: Promise<void> | null = null;
+  let stopped = false;
+
+  for (const entry of opened.entries) restore(entry);
+  const timer = clock.every(LOOK_EVERY_MS, look);
+  drain();
+
+  function restore(entry: SpillEntry): void {
+    const signal = entry.kind === 'signal' ? decodeSignal(entry.payload) : null;
+    if (signal !== null) provisional.add(signal);
+    const claim = entry.kind === 'claim' ? decodeClaim(entry.payload) : null;
+    if (claim !== null) provisional.restore(claim);
+    enqueue(entry, signal?.receivedAt ?? null);
+  }
+
+  function enqueue(entry: SpillEntry, receivedAt: Instant | null): void {
+    left.push({ entry, receivedAt });
+    if (entry.kind === 'signal') signalsLeft += 1;
+  }
+
+  function look(): void {
+    const now = clock.monotonic();
+    quiet = quietAfter(quiet, { waiting: waiting.size > 0 || watched > 0, committed, elapsed: now - lookedAt });
+    lookedAt = now;
+    committed = false;
+    if (quiet >= AWAY_AFTER_MS) happened('no-commit');
+    else if (mode === 'live') submitDeferred();
+  }
+
+  function happened(event: SpillEvent): void {
+    const before = mode;
+    mode = modeAfter(mode, event);
+    if (mode === before) return;
+    if (mode === 'spilling') goAway(before);
+    else if (before === 'spilling') log.warn('spill-replaying', { count: signalsLeft });
+    if (mode === 'live') {
+      log.warn('spill-emptied', { count: counts.replayed });
+      submitDeferred();
+    }
+    if ((mode === 'spilling') !== (before === 'spilling'))
+      provisional.tell({ news: 'whole', storeAway: mode === 'spilling', alarms: provisional.all() });
+  }
+
+  /** All that waits goes into the spill, in the order in which it came. */
+  function goAway(before: SpillMode): void {
+    log.error('spill-began', { count: waiting.size, code: before });
+    quiet = 0;
+    const all = waiting;
+    waiting = new Set();
+    waitingBytes = 0;
+    deferred = 0;
+    live.withdraw();
+    for (const one of all) spillOne(one.signal).then(one.kept, one.failed);
+    const { reject } = awayNow;
+    awayNow = settleable();
+    reject(away());
+    drain();
+  }
+
+  function submitDeferred(): void {
+    if (deferred === 0) return;
+    deferred = 0;
+    for (const one of waiting) if (one.deferred) submit(one);
+  }
+
+  function submit(one: Waiting): void {
+    one.deferred = false;
+    live.keep(one.signal).then(
+      (receipt) => {
+        committed = true;
+        leave(one);
+        one.kept(receipt);
+      },
+      (error: unknown) => {
+        if (!waiting.has(one)) return;
+        // Others were committed meanwhile, else it were in the spill by now: its household is locked.
+        const hopeless = clock.monotonic() - one.since >= GIVEN_UP_AFTER_MS;
+        if (error instanceof CentreError && !hopeless) {
+          one.deferred = true;
+          deferred += 1;
+          return;
+        }
+        leave(one);
+        counts.refused += 1;
+        one.failed(error);
+      },
+    );
+  }
+
+  function leave(one: Waiting): void {
+    if (waiting.delete(one)) waitingBytes -= sizeOf(one.signal);
+  }
+
+  function wait(signal: Signal): Promise<Receipt> {
+    const size = sizeOf(signal);
+    if (waiting.size >= MOST_WAITING || waitingBytes + size > MOST_WAITING_BYTES) {
+      counts.refused += 1;
+      return Promise.reject(new CentreError('store-away', 'More signals wait for PostgreSQL than may: nothing more is taken on.'));
+    }
+    return new Promise((kept, failed) => {
+      // Behind one that waits to be tried again, all wait: order is kept.
+      const one: Waiting = { signal, since: clock.monotonic(), deferred: mode !== 'live' || deferred > 0, kept, failed };
+      waiting.add(one);
+      waitingBytes += size;
+      if (one.deferred) deferred += 1;
+      else submit(one);
+    });
+  }
+
+  async function spillOne(signal: Signal): Promise<Receipt> {
+    let shown = { number: null as string | null, first: false };
+    await append('signal', encodeSignal(signal), spareOf(signal), signal.receivedAt, () => {
+      counts.spilled += 1;
+      shown = provisional.add(signal);
+    });
+    return { verdict: 'spilled', alarm: shown.number, first: shown.first };
+  }
+
+  /** @param appended what must be so before the entry can be taken over */
+  async function append(
+    kind: SpillKind,
+    payload: Uint8Array,
+    spare: number,
+    receivedAt: Instant | null,
+    appended?: () => void,
+  ): Promise<void> {
+    const done = file.append(kind, payload, spare).then((seq) => {
+      enqueue({ seq, kind, payload }, receivedAt);
+      appended?.();
+    });
+    lastAppend = done.catch(() => undefined);
+    try {
+      await done;
+    } catch (error) {
+      counts.refused += 1;
+      throw away(error);
+    }
+  }
+
+  /** Behind what is in the spill; where that takes nothing, and PostgreSQL answers, in memory until it is emptied. */
+  async function keepBehind(signal: Signal): Promise<Receipt> {
+    if (mode === 'replaying' && waiting.size > 0) return wait(signal);
+    try {
+      return await spillOne(signal);
+    } catch (error) {
+      if (modeNow() === 'spilling') throw error;
+      return wait(signal);
+    }
+  }
+
+  /** Behind an `await` it may be another one. */
+  function modeNow(): SpillMode {
+    return mode;
+  }
+
+  function drain(): void {
+    if (draining !== null || mode === 'live' || stopped) return;
+    draining = run().finally(() => {
+      draining = null;
+      drain();
+    });
+  }
+
+  async function run(): Promise<void> {
+    // What the keeper had in a transaction may still be committed: then it is found, and not kept twice.
+    const patience = clock.monotonic() + LANES_PATIENCE_MS;
+    while (live.underWay() > 0 && clock.monotonic() < patience && !stopped) await sleep(clock, RETRY_MS / 4);
+    let failures = 0;
+    while (mode !== 'live' && !stopped) {
+      // Nothing is appended any more; what was under way is durable, or was not acknowledged.
+      if (mode === 'handing-over') await lastAppend;
+      if (await taken(left.slice(0, BATCH), failures)) {
+        failures = 0;
+        continue;
+      }
+      failures += 1;
+      await sleep(clock, RETRY_MS);
+    }
+  }
+
+  async function taken(batch: readonly Held[], failures: number): Promise<boolean> {
+    try {
+      await replay(batch.map(({ entry }) => entry));
+    } catch (error) {
+      if (!(error instanceof CentreError) && failures % 50 === 0) log.error('spill-not-replayed', { count: signalsLeft, error });
+      happened('failed');
+      return false;
+    }
+    left.splice(0, batch.length);
+    const signals = batch.filter(({ entry }) => entry.kind === 'signal').length;
+    signalsLeft -= signals;
+    counts.replayed += signals;
+    const last = batch.at(-1)?.entry.seq;
+    // Not waited for: a disk that hangs must not keep PostgreSQL from taking over the rest.
+    if (last !== undefined) void file.done(last);
+    committed = true;
+    happened('committed');
+    if (left.length === 0) happened('empty');
+    else if (left.length <= BATCH) happened('nearly-empty');
+    return true;
+  }
+
+  return {
+    keep: (signal) => (mode === 'live' || mode === 'handing-over' ? wait(signal) : keepBehind(signal)),
+    waiting: () => waiting.size,
+    async orAway(work) {
+      watched += 1;
+      try {
+        for (;;) {
+          if (mode === 'spilling') throw away();
+          try {
+            const result = await Promise.race([work(), awayNow.promise]);
+            committed = true;
+            return result;
+          } catch (error) {
+            if (!(error instanceof CentreError) || error.kind !== 'store') throw error;
+          }
+          await Promise.race([sleep(clock, LOOK_EVERY_MS), awayNow.promise]);
+        }
+      } finally {
+        watched -= 1;
+      }
+    },
+    storeAway: () => mode === 'spilling',
+    provisional: () => provisional.all(),
+    claim(number, { account, roles }, at) {
+      const claim = { number, account, roles, at };
+      return provisional.claim(claim, () => append('claim', encodeClaim(claim), 0, null));
+    },
+    listen: (listener) => provisional.listen(listener),
+    counts() {
+      const { bytes, fault, aside } = file.state();
+      const oldestAt = left.find(({ receivedAt }) => receivedAt !== null)?.receivedAt ?? null;
+      return { mode, fault, bytes, aside, signals: signalsLeft, oldestAt, ...counts };
+    },
+    async stop() {
+      stopped = true;
+      timer.cancel();
+      // What still waits is not acknowledged, and its device sends it again.
+      for (const { failed } of waiting) failed(away());
+      waiting.clear();
+      await lastAppend;
+      // A batch that hangs is replayed by the next start.
+      await Promise.race([draining, sleep(clock, STOP_PATIENCE_MS)]);
+      await file.stop();
+    },
+  };
+}
+
+const sizeOf = ({ raw }: Signal): number => raw.length + OVERHEAD_BYTES;
+
+function settleable(): { promise: Promise<never>; reject: (error: unknown) => void } {
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<never>((_resolve, no) => {
+    reject = no;
+  });
+  promise.catch(() => undefined);
+  return { promise, reject };
+}

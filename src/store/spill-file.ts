@@ -1,0 +1,295 @@
+/**
+ * The spill's file: a row of segments in a directory of its own, to which records are appended and synced before they are
+ * answered. Holds personal data for as long as PostgreSQL has not taken it over: directory 0700, files 0600.
+ *
+ * What makes it safe to acknowledge by:
+ * - Appends that come together share one `fdatasync`; each is answered after it, in order.
+ * - After a failed write or sync nothing of that batch is answered, the segment is given up and the next begins a new one:
+ *   what the kernel says about a descriptor whose sync failed once is not to be believed.
+ * - A new segment is durable with its name before anything in it is; each begins with the mark of what is done, so that older
+ *   ones may go in any order. Numbers go on from the highest found: the newest segment is never removed.
+ * - A mark "done" is a saving of work and no more: what is replayed twice is known by its receipt id.
+ */
+import { chmod, mkdir, open } from 'node:fs/promises';
+import path from 'node:path';
+import type { Clock, Milliseconds } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { reached } from '../base/points.ts';
+import { NotSpilled, type OpenedSpill, type SpillEntry, type SpillFault, type SpillKind, type SpillLog } from '../intake/spill-log.ts';
+import { type Frame, MAX_PAYLOAD, encodeFrame, frameSize } from './spill-frame.ts';
+import {
+  type FoundSegments,
+  type OpenSegment,
+  type Segment,
+  beginSegment,
+  doneFrame,
+  doneUpTo,
+  readSegments,
+  syncFolder,
+  takeAway,
+} from './spill-segments.ts';
+
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** Written with one sync at most. */
+const BATCH_BYTES = 1024 * 1024;
+/** Waiting for their sync at most; beyond it the disk is too slow to promise anything. */
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
+/** A disk that has not answered for so long is as good as broken. */
+const STUCK_AFTER_MS: Milliseconds = 5000;
+
+export interface SpillFileParts {
+  /** Made where it is missing. */
+  readonly folder: string;
+  readonly maxBytes: number;
+  readonly segmentBytes?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Waiting {
+  readonly seq: number;
+  readonly kind: SpillKind | 'done';
+  readonly bytes: Buffer;
+  readonly wrote: () => void;
+  readonly failed: (error: NotSpilled) => void;
+}
+
+/** Reads what is there and begins a segment. A disk that cannot be written does not keep the centre from starting. */
+export async function openSpillFile(parts: SpillFileParts): Promise<OpenedSpill> {
+  const { folder, log } = parts;
+  let found: FoundSegments;
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700);
+    found = await readSegments(folder, log);
+  } catch (error) {
+    // Written blindly, its marks could pass over entries that are there and could not be read.
+    log.error('spill-folder-not-usable', { path: folder, error });
+    return { entries: [], log: unusable(error) };
+  }
+  const file = new SpillFile(parts, found);
+  const entries = undone(found.frames);
+  await file.begin();
+  if (entries.length > 0) log.warn('spill-found', { count: entries.length, path: folder });
+  return { entries, log: file };
+}
+
+/** Takes nothing until the next start. */
+function unusable(cause: unknown): SpillLog {
+  return {
+    append: () => Promise.reject(new NotSpilled('broken', { cause })),
+    done: () => Promise.resolve(),
+    setAside: () => Promise.reject(new NotSpilled('broken', { cause })),
+    state: () => ({ bytes: 0, fault: 'broken', aside: 0 }),
+    stop: () => Promise.resolve(),
+  };
+}
+
+/** In order, each once. */
+function undone(frames: readonly Frame[]): SpillEntry[] {
+  const upTo = frames.reduce((most, frame) => Math.max(most, doneUpTo(frame)), 0);
+  const left = new Map<number, SpillEntry>();
+  for (const { seq, kind, payload } of frames) if (kind !== 'done' && seq > upTo) left.set(seq, { seq, kind, payload });
+  return [...left.values()].toSorted((a, b) => a.seq - b.seq);
+}
+
+class SpillFile implements SpillLog {
+  readonly #parts: SpillFileParts;
+  #segments: Segment[];
+  #aside: number;
+  #current: OpenSegment | null = null;
+  #seq: number;
+  #doneUpTo: number;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #working: Promise<void> | null = null;
+  /** Since when the disk has not answered. */
+  #askedAt: Milliseconds | null = null;
+  #broken = false;
+  #refusedFull = false;
+
+  constructor(parts: SpillFileParts, found: FoundSegments) {
+    this.#parts = parts;
+    this.#segments = [...found.segments];
+    this.#aside = found.aside;
+    this.#seq = found.frames.reduce((most, { seq }) => Math.max(most, seq), 0);
+    this.#doneUpTo = found.frames.reduce((most, frame) => Math.max(most, doneUpTo(frame)), 0);
+  }
+
+  /** Tries to have a segment to write; says whether the disk can be written. */
+  async begin(): Promise<void> {
+    this.#current ??= await this.#begun();
+    await this.#clear();
+  }
+
+  append(kind: SpillKind, payload: Uint8Array, spare = 0): Promise<number> {
+    if (this.#isStuck()) return Promise.reject(new NotSpilled('broken'));
+    const size = frameSize(payload);
+    // Claims are few, one for each alarm at most: what is in must be able to be claimed.
+    const bound = kind === 'claim' ? Number.POSITIVE_INFINITY : this.#parts.maxBytes * (1 - spare);
+    this.#refusedFull = this.#bytes() + this.#waitingBytes + size > bound;
+    if (this.#refusedFull || payload.length > MAX_PAYLOAD) return Promise.reject(new NotSpilled('full'));
+    if (this.#waitingBytes + size > MOST_WAITING_BYTES) return Promise.reject(new NotSpilled('broken'));
+    this.#seq += 1;
+    const seq = this.#seq;
+    return new Promise((resolve, reject) => {
+      this.#queue({ seq, kind, bytes: encodeFrame({ seq, kind, payload }), wrote: () => resolve(seq), failed: reject });
+    });
+  }
+
+  done(upTo: number): Promise<void> {
+    this.#doneUpTo = Math.max(this.#doneUpTo, upTo);
+    this.#seq += 1;
+    const seq = this.#seq;
+    return new Promise((resolve) => {
+      const dealt = (): void => resolve();
+      this.#queue({ seq, kind: 'done', bytes: doneFrame(seq, this.#doneUpTo), wrote: dealt, failed: dealt });
+    });
+  }
+
+  async setAside(name: string, payload: Uint8Array): Promise<void> {
+    const { folder } = this.#parts;
+    const handle = await open(path.join(folder, `${name.replaceAll(/[^\w-]/g, '_')}.aside`), 'w', 0o600);
+    try {
+      await handle.writeFile(payload);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await syncFolder(folder);
+    this.#aside += 1;
+  }
+
+  state(): { bytes: number; fault: SpillFault | null; aside: number } {
+    const fault = this.#broken || this.#isStuck() ? 'broken' : this.#refusedFull && this.#bytes() > 0 ? 'full' : null;
+    return { bytes: this.#bytes(), fault, aside: this.#aside + this.#segments.filter(({ damaged }) => damaged).length };
+  }
+
+  async stop(): Promise<void> {
+    while (this.#working !== null) await this.#working;
+    const current = this.#current;
+    this.#current = null;
+    await current?.close(true);
+  }
+
+  #bytes(): number {
+    return this.#segments.reduce((sum, { bytes }) => sum + bytes, this.#current?.bytes() ?? 0);
+  }
+
+  #isStuck(): boolean {
+    return this.#askedAt !== null && this.#parts.clock.monotonic() - this.#askedAt > STUCK_AFTER_MS;
+  }
+
+  #queue(one: Waiting): void {
+    this.#waiting.push(one);
+    this.#waitingBytes += one.bytes.length;
+    this.#working ??= this.#work().finally(() => {
+      this.#working = null;
+    });
+  }
+
+  async #work(): Promise<void> {
+    // What comes in the same turn of the event loop shares the first sync.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#take();
+      this.#askedAt = this.#parts.clock.monotonic();
+      const error = await this.#write(batch);
+      this.#askedAt = null;
+      this.#waitingBytes -= batch.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      for (const one of batch) {
+        if (error === null) one.wrote();
+        else one.failed(error);
+      }
+      if (batch.some(({ kind }) => kind === 'done')) await this.#clear();
+    }
+  }
+
+  #take(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const one of this.#waiting) {
+      if (count > 0 && bytes + one.bytes.length > BATCH_BYTES) break;
+      bytes += one.bytes.length;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Null: all of it is durable. Else nothing of it is answered. */
+  async #write(batch: readonly Waiting[]): Promise<NotSpilled | null> {
+    try {
+      const { segmentBytes = Math.min(SEGMENT_BYTES, this.#parts.maxBytes / 8) } = this.#parts;
+      if (this.#current !== null && this.#current.bytes() >= segmentBytes) await this.#giveUp(true);
+      this.#current ??= await beginSegment(this.#parts.folder, ++this.#seq, this.#doneUpTo);
+      const frames = batch.map(({ bytes }) => bytes);
+      await this.#current.write(frames);
+      reached('before-spill-sync');
+      await this.#current.sync();
+      const last = batch.reduce((most, { kind, seq }) => (kind === 'done' ? most : Math.max(most, seq)), 0);
+      this.#current.wrote(
+        frames.reduce((sum, { length }) => sum + length, 0),
+        last,
+      );
+      reached('after-spill-sync');
+      this.#works(true);
+      return null;
+    } catch (error) {
+      await this.#giveUp(false);
+      this.#works(false, error);
+      return new NotSpilled('broken', { cause: error });
+    }
+  }
+
+  async #begun(): Promise<OpenSegment | null> {
+    try {
+      const begun = await beginSegment(this.#parts.folder, ++this.#seq, this.#doneUpTo);
+      this.#works(true);
+      return begun;
+    } catch (error) {
+      this.#works(false, error);
+      return null;
+    }
+  }
+
+  async #giveUp(clean: boolean): Promise<void> {
+    const current = this.#current;
+    this.#current = null;
+    if (current !== null) this.#segments.push(await current.close(clean));
+  }
+
+  #works(yes: boolean, error?: unknown): void {
+    const { log, folder } = this.#parts;
+    if (!yes && !this.#broken) log.error('spill-not-writable', { path: folder, error });
+    if (yes && this.#broken) log.warn('spill-writable-again', { path: folder });
+    this.#broken = !yes;
+  }
+
+  /** Takes away the segments of which all is done; the last one only when another has begun. */
+  async #clear(): Promise<void> {
+    const { folder, log } = this.#parts;
+    const current = this.#current;
+    if (current !== null && current.lastEntry() > 0 && current.lastEntry() <= this.#doneUpTo && this.#waiting.length === 0) {
+      const next = await this.#begun();
+      if (next !== null) {
+        await this.#giveUp(true);
+        this.#current = next;
+      }
+    }
+    // Without a newer one the numbers would begin anew at the next start: one must stay.
+    const older = this.#current === null ? this.#segments.slice(0, -1) : this.#segments;
+    const gone = older.filter(({ lastEntry }) => lastEntry <= this.#doneUpTo);
+    if (gone.length === 0) return;
+    this.#refusedFull = false;
+    for (const segment of gone) {
+      try {
+        await takeAway(segment);
+        this.#segments = this.#segments.filter((one) => one !== segment);
+        if (segment.damaged) this.#aside += 1;
+      } catch (error) {
+        log.warn('spill-segment-not-removed', { path: segment.file, error });
+      }
+    }
+    await syncFolder(folder).catch((error: unknown) => log.warn('spill-folder-not-synced', { path: folder, error }));
+  }
+}
