@@ -40,6 +40,8 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
   pool.on('error', (error) => {
     if (!stopped) log.warn('database-connection-lost', { error });
   });
+  // The same for one that is lent out when it breaks: its query fails and says so, but kysely listens to nothing else.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   return {
     pool,
