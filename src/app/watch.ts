@@ -26,6 +26,7 @@ import { createMender } from '../watch/auditor-mender.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import type { Stores } from './stores.ts';
+import { startCentreCanary } from './watch-canary.ts';
 
 export interface WatchParts {
   readonly settings: Settings;
@@ -42,7 +43,7 @@ const RELAY_TURN: Milliseconds = seconds(3);
 const LOOK_AGAIN_MS: Milliseconds = 100;
 
 export function startWatch(parts: WatchParts): void {
-  const { configuration, stores, clock, random, log, cleanUp } = parts;
+  const { settings, configuration, stores, clock, random, log, cleanUp } = parts;
   const { postgres, redis } = stores;
   const { escalation } = configuration;
   const reports = createWatchReports(postgres);
@@ -64,7 +65,8 @@ export function startWatch(parts: WatchParts): void {
   });
   cleanUp.add('auditor', () => auditor.stop());
 
-  // The canary (src/watch/canary.ts) is started here, with `reports`.
+  const canary = startCentreCanary({ settings, postgres, reports, clock, random, log });
+  cleanUp.add('canary', () => canary.stop());
 
   /** A relay for a moment: until it has found nothing left, or its time is over. */
   async function relayTurn(): Promise<boolean> {
