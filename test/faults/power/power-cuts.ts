@@ -14,6 +14,10 @@ const BETWEEN_MS = 20;
 export interface CutSettings extends PowerOptions {
   /** What a test that must lose something changes of PostgreSQL, as `name=value`. */
   readonly postgresSettings?: readonly string[];
+  /** Always everything that was not synced, or always any part of it; in turn by chance when absent. */
+  readonly everything?: boolean;
+  /** How long what was acknowledged may take to be in the database again, in milliseconds. */
+  readonly patience?: number;
   /** Where to put the records of a cut that lost something. */
   readonly evidence?: string;
 }
@@ -59,7 +63,7 @@ export async function powerCuts(options: CutSettings): Promise<PowerResult> {
     for (let round = 0; round < options.rounds; round++) {
       const moment = MOMENTS[round % MOMENTS.length] ?? 'any';
       await darkAt(moment, { scope, dataDir, recording, random, load, centre });
-      const everything = random() < 0.5;
+      const everything = options.everything ?? random() < 0.5;
       const report = cut({ roots, posixRoots: [spill], ...recording, random, everything });
       const redisToo = random() < 0.3;
       if (redisToo) rmSync(path.join(dataDir, 'redis'), { recursive: true, force: true });
@@ -73,7 +77,7 @@ export async function powerCuts(options: CutSettings): Promise<PowerResult> {
         centre = start();
       }
       await centre.whenReady();
-      const found = await compare(dataDir, left);
+      const found = await compare(dataDir, left, options.patience);
       doubled = found.doubled;
       for (const id of found.lost) forgiven.add(id);
       const fate = `${report.writesLost}/${report.writes} writes and ${report.namesLost}/${report.names} names taken back`;
@@ -87,7 +91,7 @@ export async function powerCuts(options: CutSettings): Promise<PowerResult> {
       }
     }
     await load.stop();
-    const final = await compare(dataDir, left);
+    const final = await compare(dataDir, left, options.patience);
     const ended = await centre.stop();
     return {
       cuts: options.rounds,

@@ -450,7 +450,7 @@ EXPORT void sync(void) {
 
 EXPORT void *mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset) {
   struct stat st;
-  if ((flags & MAP_ANONYMOUS) == 0 && (flags & MAP_SHARED) != 0 && (prot & PROT_WRITE) != 0 && root_count > 0 && tracked(fd, &st)) {
+  if ((flags & MAP_ANONYMOUS) == 0 && (flags & MAP_SHARED) != 0 && (prot & PROT_WRITE) != 0 && tracked(fd, &st)) {
     unsupported("a file mapped to be written");
   }
   return (void *)syscall(SYS_mmap, at, length, prot, flags, fd, offset);
