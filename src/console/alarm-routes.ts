@@ -93,6 +93,7 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
         'unknown-alarm',
         'still-provisional',
         'intake-away',
+        'claim-not-kept',
         'already-closed',
         'taken-by-another',
         'no-confirmed-contact',

@@ -9,10 +9,14 @@ export const HELD_AT_MOST = 20_000;
 const DONE_AT_MOST = 50_000;
 /** How long one that was replayed is shown when its alarm does not come onto the board. */
 export const BOARD_WAIT_MS: Milliseconds = 10_000;
+/** A long whole is told in pieces: what it has not named after this long is not held there any more. */
+export const DOUBT_MS: Milliseconds = 2000;
 
 interface Held {
   readonly shown: ShownProvisional;
   readonly node: string;
+  /** Since when the intake process has told a whole without it; null: it has not. */
+  readonly doubtedAt: Milliseconds | null;
   /** In PostgreSQL, as alarm `alarm`, which is not on the board yet. */
   readonly replayed: { readonly alarm: string; readonly claim: ReplayedClaim | null; readonly at: Milliseconds } | null;
 }
@@ -74,7 +78,7 @@ export class DirectBook {
   take(node: string, news: DirectNews, at: Milliseconds): void {
     switch (news.news) {
       case 'whole':
-        this.#whole(node, news.alarms);
+        this.#whole(node, news.alarms, at);
         return;
       case 'alarm':
         this.#alarm(node, news.alarm);
@@ -114,13 +118,20 @@ export class DirectBook {
     this.#remove(number, held ?? null, alarm, claim);
   }
 
-  /** Takes away what is on the board now, or did not come onto it in time. */
+  /** Takes away what is on the board now, or did not come onto it in time; what nobody has confirmed is lost. */
   settle(now: Milliseconds): void {
+    let lost = false;
     for (const [number, held] of this.#held) {
-      const { replayed } = held;
+      const { replayed, doubtedAt } = held;
+      if (doubtedAt !== null && now - doubtedAt >= DOUBT_MS) {
+        this.#held.set(number, { ...held, doubtedAt: null, shown: { ...held.shown, lost: true } });
+        this.#revision += 1;
+        lost = true;
+      }
       if (replayed === null || (!this.#onBoard(replayed.alarm) && now - replayed.at < BOARD_WAIT_MS)) continue;
       this.#remove(number, held, replayed.alarm, replayed.claim);
     }
+    if (lost) this.#tell({ change: 'whole' });
   }
 
   #remove(number: string, held: Held | null, alarm: string | null, claim: ReplayedClaim | null): void {
@@ -136,12 +147,12 @@ export class DirectBook {
     this.#tell({ change: 'replayed', number, was: held?.shown ?? null, alarm, claim });
   }
 
-  #whole(node: string, alarms: readonly ProvisionalAlarm[]): void {
+  #whole(node: string, alarms: readonly ProvisionalAlarm[], at: Milliseconds): void {
     const now = new Set(alarms.map(({ number }) => number));
     for (const alarm of alarms) this.#put(node, alarm);
     // What it kept before and does not know now is in PostgreSQL, which will say as what; until then nobody is forgotten.
     for (const [number, held] of this.#held) {
-      if (held.node === node && !now.has(number)) this.#held.set(number, { ...held, shown: { ...held.shown, lost: true } });
+      if (held.node === node && !now.has(number)) this.#held.set(number, { ...held, doubtedAt: held.doubtedAt ?? at });
     }
     this.#revision += 1;
     this.#tell({ change: 'whole' });
@@ -166,7 +177,7 @@ export class DirectBook {
       return null;
     }
     const shown = { ...alarm, lost: false };
-    this.#held.set(alarm.number, { shown, node, replayed: before?.replayed ?? null });
+    this.#held.set(alarm.number, { shown, node, doubtedAt: null, replayed: before?.replayed ?? null });
     return shown;
   }
 

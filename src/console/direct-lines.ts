@@ -1,10 +1,11 @@
 /** The lines of the direct stream: cut out of bytes, and read; what cannot be read is a value. */
 import { z } from 'zod';
 import { ROLES } from '../alarms/command.ts';
-import type { DirectNews, ProvisionalAlarm, ProvisionalAnswer } from '../alarms/provisional.ts';
+import type { DirectNews, ProvisionalAlarm } from '../alarms/provisional.ts';
 import { KINDS, PRIORITIES } from '../alarms/signal.ts';
 import type { Instant } from '../base/clock.ts';
 import type { Viewer } from '../people/access.ts';
+import type { ClaimAnswer } from './direct.ts';
 
 /** Of one line, in bytes. */
 export const LINE_LIMIT = 1_048_576;
@@ -66,6 +67,7 @@ const LINE = z.union([
   z.object({ news: z.literal('alarm'), alarm: ALARM }),
   z.object({ news: z.literal('replayed'), number: text, alarm: NUMBER, claim: CLAIM.nullish().transform((value) => value ?? null) }),
   z.object({ pulse: z.literal(true) }),
+  z.object({ failed: text }),
   z.object({
     answer: text,
     result: z.union([
@@ -80,7 +82,7 @@ const LINE = z.union([
 export type DirectLine =
   | { readonly line: 'news'; readonly news: DirectNews; readonly unread: number }
   | { readonly line: 'pulse' }
-  | { readonly line: 'answer'; readonly ask: string; readonly result: ProvisionalAnswer }
+  | { readonly line: 'answer'; readonly ask: string; readonly result: ClaimAnswer }
   /** A newer intake says something that this console does not know. */
   | { readonly line: 'unknown' }
   /** What stood there may have been an alarm. */
@@ -99,11 +101,12 @@ export function readLine(written: string): DirectLine {
   if (typeof value !== 'object' || value === null) return { line: 'garbage' };
   const read = LINE.safeParse(value);
   if (!read.success) {
-    const ours = 'news' in value ? KNOWN_NEWS.includes(value.news) : 'pulse' in value || 'answer' in value;
+    const ours = 'news' in value ? KNOWN_NEWS.includes(value.news) : 'pulse' in value || 'answer' in value || 'failed' in value;
     return { line: ours ? 'garbage' : 'unknown' };
   }
   const { data } = read;
   if ('pulse' in data) return { line: 'pulse' };
+  if ('failed' in data) return { line: 'answer', ask: data.failed, result: { refused: 'not-kept' } };
   if ('answer' in data) return { line: 'answer', ask: data.answer, result: data.result };
   if (data.news !== 'whole') return { line: 'news', news: data as DirectNews, unread: 0 };
   const alarms: ProvisionalAlarm[] = [];

@@ -52,6 +52,8 @@ export async function claimProvisional(
       return null;
     case 'taken-by-another':
       return problem('taken-by-another', `Another operator has the alarm: ${answer.by}.`, { by: answer.by });
+    case 'not-kept':
+      return problem('claim-not-kept', 'Nobody has the alarm; try again shortly.', {}, { 'retry-after': '1' });
     case 'intake-away':
       return problem('intake-away', 'Whether the alarm is claimed is not known; try again shortly.', {}, { 'retry-after': '1' });
   }

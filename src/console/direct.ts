@@ -9,8 +9,8 @@ export interface ShownProvisional extends ProvisionalAlarm {
   readonly lost: boolean;
 }
 
-/** `intake-away`: nobody could record it, or nobody answered whether it was. */
-export type ClaimAnswer = ProvisionalAnswer | { readonly refused: 'intake-away' };
+/** `not-kept`: it could not be made durable, and nobody has the alarm; `intake-away`: nobody answered whether it is recorded. */
+export type ClaimAnswer = ProvisionalAnswer | { readonly refused: 'not-kept' | 'intake-away' };
 
 export type DirectChange =
   /** Anything may be different: the flags, which alarms there are, which of them are lost. */

@@ -27,6 +27,7 @@ const OWN = {
   'not-json': { status: 415, title: 'The body must be application/json' },
   'store-away': { status: 503, title: 'The database does not answer' },
   'intake-away': { status: 503, title: 'The intake process that keeps the alarm does not answer' },
+  'claim-not-kept': { status: 503, title: 'The claim could not be kept' },
   'still-provisional': { status: 409, title: 'The alarm is provisional: it can be claimed and nothing else' },
   'console-not-built': { status: 503, title: 'The console has not been built' },
   internal: { status: 500, title: 'A fault in the centre' },

@@ -1,5 +1,5 @@
 /** The whole browser side: who is signed in, which screen, and the parts that outlive a screen. */
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { flushSync } from 'react-dom';
 import type { Centre, Duty, Problem, Session } from './contract.ts';
 import { BrowserClock } from './net/browser-clock.ts';
@@ -179,20 +179,24 @@ function SignedIn({ parts, session, texts, toggleLanguage, signOut }: SignedInPr
     void api.get<Duty>('/api/v1/duty').then((answer) => answer.ok && learn(answer.value));
   }, [api, learn]);
 
+  // Names of operators come with the live page too: the list of duty cannot be read while the database is away.
+  const { live } = parts;
+  const heard = useSyncExternalStore(live.subscribe, () => live.state().provisional.names);
+  const named = useMemo(() => new Map([...heard, ...names]), [heard, names]);
   const app = useMemo<App>(
     () => ({
       ...parts,
       texts,
       session,
       centre,
-      names,
+      names: named,
       teams,
       learn,
       signOut,
       toggleLanguage,
       go: (address) => void (location.hash = address),
     }),
-    [parts, texts, session, centre, names, teams, learn, signOut, toggleLanguage],
+    [parts, texts, session, centre, named, teams, learn, signOut, toggleLanguage],
   );
   const screens = screensOf(session.roles);
   return (

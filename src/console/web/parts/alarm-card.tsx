@@ -11,6 +11,7 @@ import { Access, Contacts, DeviceFacts, Raw, Residents } from './card-facts.tsx'
 import { CardHead } from './card-head.tsx';
 import { Earlier, Timeline } from './card-history.tsx';
 import { PositionView } from './card-position.tsx';
+import { Failed } from './card-failed.tsx';
 import { CommandBar } from './command-bar.tsx';
 import { CommandPanel } from './command-panel.tsx';
 import { blockedText, refusalText, useApp, useFeed, useLoaded, useOrder } from './context.tsx';
@@ -31,8 +32,9 @@ export function AlarmCard({ number, keys }: AlarmCardProps) {
   const { texts } = useApp();
   const feed = useFeed();
   const held = feed.open.get(number) ?? feed.gone.get(number)?.alarm ?? null;
-  const read = useLoaded<AlarmWithTimeline>(alarmPath(number), held?.version ?? 0);
-  const card = useLoaded<CardView>(alarmPath(number, '/card?why=alarm'));
+  const read = useLoaded<AlarmWithTimeline>(alarmPath(number), `${held?.version ?? 0} ${feed.provisional.returns}`);
+  // What could not be read while the database was away is read again when it is back.
+  const card = useLoaded<CardView>(alarmPath(number, '/card?why=alarm'), feed.provisional.returns);
   const fetched = read.value;
   const alarm = held !== null && (fetched === null || held.version >= fetched.version) ? held : fetched;
   if (alarm === null) {
@@ -55,20 +57,6 @@ export function AlarmCard({ number, keys }: AlarmCardProps) {
       cardAgain={card.again}
       keys={keys}
     />
-  );
-}
-
-function Failed({ status, again }: { readonly status: number | null; readonly again: () => void }) {
-  const { texts } = useApp();
-  return (
-    <Alert data-color="warning">
-      <p>{status === 404 ? texts.app.notFound : texts.app.failed}</p>
-      {status !== 404 && (
-        <Button data-size="sm" variant="secondary" onClick={again}>
-          {texts.app.retry}
-        </Button>
-      )}
-    </Alert>
   );
 }
 
@@ -150,7 +138,7 @@ function OpenCard({ alarm, timeline, card, cardFailed, cardAgain, keys }: OpenCa
       <div aria-live="assertive">
         {order.state === 'refused' && (
           <Alert data-color="danger" data-size="sm" className="refusal">
-            <strong>{texts.panel.refused}.</strong> {refusalText(app, order.problem)}
+            <strong>{texts.panel.refused}.</strong> {refusalText(app, order.problem, order.command)}
           </Alert>
         )}
         {blocked !== null && blocked.blocked !== null && (

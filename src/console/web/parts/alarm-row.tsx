@@ -9,7 +9,7 @@ import { type App, clockTime, nameOf, sentToName, useApp, useNow } from './conte
 import { Age } from './feed-status.tsx';
 
 /** Who it is about, as well as is known. */
-export const subjectOf = ({ texts }: Pick<App, 'texts'>, alarm: AlarmView): string =>
+export const subjectOf = ({ texts }: Pick<App, 'texts'>, alarm: Pick<AlarmView, 'household' | 'device'>): string =>
   alarm.household?.name ?? (alarm.device === '' ? texts.board.unknownHousehold : texts.board.device(alarm.device));
 
 /** Somebody was there and has reported; nobody is on the way any more. */

@@ -1,17 +1,19 @@
 /** The operator's board: lanes by priority beside the open card, sound until somebody takes the alarm, every command by key. */
 import { Button, Heading, Paragraph } from '@digdir/designsystemet-react';
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
-import type { AlarmView } from '../../../alarms/view.ts';
-import { type BoardLane, LANES, boardOf, neighbour, newestWaiting, outOfSight } from '../view/board.ts';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { type BoardLane, LANES, boardOf, neighbour, outOfSight } from '../view/board.ts';
 import { readKey } from '../view/commands.ts';
 import { countsOf } from '../view/feed.ts';
 import { addressOf } from '../view/places.ts';
-import { soundNow } from '../view/sounds.ts';
+import { isProvisional } from '../view/provisional.ts';
 import { AlarmCard, type CardKeys } from './alarm-card.tsx';
 import { AlarmRow, subjectOf } from './alarm-row.tsx';
+import { focusedNumber, newestOf, rowOf, useAnnouncement, useFollow, useSoundAlarm } from './board-attention.tsx';
 import { useApp, useFeed } from './context.tsx';
 import { Age } from './feed-status.tsx';
 import { KeyHelp } from './key-help.tsx';
+import { ProvisionalCard } from './provisional-card.tsx';
+import { ProvisionalRow } from './provisional-row.tsx';
 
 /** Rows drawn at first of a lane: all that a person can handle, not all that a power cut can send. */
 const CAP = { life: 100, urgent: 100, care: 100, technical: 25 } as const;
@@ -20,61 +22,34 @@ const MORE = 100;
 const inField = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
 
-function useSoundAlarm(open: ReadonlyMap<string, AlarmView>): 'ready' | 'muted' | 'off' {
-  const { tones, session } = useApp();
-  const priority = soundNow(open.values(), session.account);
-  useEffect(() => tones.play(priority), [tones, priority]);
-  useEffect(() => () => tones.play(null), [tones]);
-  // Any gesture lets the browser sound: there is no reason to wait for the banner's button.
-  useEffect(() => {
-    const wake = (): void => void tones.wake();
-    addEventListener('pointerdown', wake, { once: true });
-    addEventListener('keydown', wake, { once: true });
-    return () => {
-      removeEventListener('pointerdown', wake);
-      removeEventListener('keydown', wake);
-    };
-  }, [tones]);
-  return useSyncExternalStore(tones.subscribe, tones.sound);
-}
-
-/** Says new alarms to screen readers; what was open when the page came is not news. */
-function useAnnouncement(open: ReadonlyMap<string, AlarmView>, ready: boolean): string {
-  const app = useApp();
-  const heard = useRef<Map<string, number> | null>(null);
-  const [said, setSaid] = useState('');
-  useEffect(() => {
-    if (!ready) return;
-    const before = heard.current;
-    const fresh = [...open.values()].filter(
-      (alarm) => alarm.priority !== 'technical' && before !== null && (before.get(alarm.number) ?? 0) < alarm.signalCount,
-    );
-    heard.current = new Map([...open.values()].map((alarm) => [alarm.number, alarm.signalCount]));
-    const [first] = fresh;
-    if (first === undefined) return;
-    const { texts } = app;
-    setSaid(texts.board.announce(texts.priorities[first.priority], texts.kinds[first.kind], subjectOf(app, first)));
-  }, [open, ready, app]);
-  return said;
-}
-
 export function Board({ opened }: { readonly opened: string | null }) {
   const app = useApp();
   const { texts, session, tones, go } = app;
   const feed = useFeed();
   const [extra, setExtra] = useState(0);
   const [help, setHelp] = useState(false);
-  const sound = useSoundAlarm(feed.open);
-  const announcement = useAnnouncement(feed.open, feed.feed !== null);
+  const { provisional } = feed;
+  const sound = useSoundAlarm(feed);
+  const announcement = useAnnouncement(feed);
+  useFollow(opened, provisional.became);
   const keys = useRef<CardKeys | null>(null);
   const counts = countsOf(feed);
   const lanes = useMemo(
-    () => boardOf(feed.open.values(), { me: session.account, cap: { ...CAP, technical: CAP.technical + extra }, counts }),
+    () =>
+      boardOf(feed.open.values(), {
+        me: session.account,
+        cap: { life: CAP.life + extra, urgent: CAP.urgent + extra, care: CAP.care + extra, technical: CAP.technical + extra },
+        counts,
+        provisional: provisional.alarms.values(),
+        provisionalLeft: provisional.more,
+      }),
     // The counts change only with the feed.
     [feed, session.account, extra],
   );
-  const newest = newestWaiting(feed.open.values());
-  const total = LANES.reduce((sum, lane) => sum + counts[lane], 0);
+  const newest = newestOf(feed);
+  const early = Object.fromEntries(lanes.map((lane) => [lane.priority, lane.provisional.length + lane.provisionalMore]));
+  const totals = LANES.map((lane) => ({ lane, count: counts[lane] + (early[lane] ?? 0) }));
+  const total = totals.reduce((sum, { count }) => sum + count, 0);
 
   useEffect(() => {
     function onKey(event: KeyboardEvent): void {
@@ -134,9 +109,9 @@ export function Board({ opened }: { readonly opened: string | null }) {
               {texts.board.title}
             </strong>
             <ul className="totals" aria-hidden="true">
-              {LANES.map((lane) => (
-                <li key={lane} data-priority={lane} data-none={counts[lane] === 0}>
-                  {counts[lane]}
+              {totals.map(({ lane, count }) => (
+                <li key={lane} data-priority={lane} data-none={count === 0}>
+                  {count}
                 </li>
               ))}
             </ul>
@@ -150,7 +125,7 @@ export function Board({ opened }: { readonly opened: string | null }) {
               <strong>
                 {texts.kinds[newest.kind]}, {subjectOf(app, newest)}
               </strong>
-              <Age since={newest.lastSignalAt} />
+              <Age since={newest.at} />
             </a>
           )}
           {feed.feed === null && <p className="waiting">{texts.app.connecting}</p>}
@@ -165,7 +140,12 @@ export function Board({ opened }: { readonly opened: string | null }) {
           {total > 0 &&
             lanes.map((lane) => <Lane key={lane.priority} lane={lane} opened={opened} onMore={() => setExtra((n) => n + MORE)} />)}
         </section>
-        {opened !== null && <AlarmCard key={opened} number={opened} keys={keys} />}
+        {opened !== null &&
+          (isProvisional(opened) ? (
+            <ProvisionalCard key={opened} number={opened} keys={keys} />
+          ) : (
+            <AlarmCard key={opened} number={opened} keys={keys} />
+          ))}
       </div>
       {help && <KeyHelp onClose={() => setHelp(false)} />}
     </div>
@@ -180,7 +160,7 @@ interface LaneProps {
 
 function Lane({ lane, opened, onMore }: LaneProps) {
   const { texts } = useApp();
-  const { priority, rows, total, more } = lane;
+  const { priority, rows, total, more, provisional, provisionalMore } = lane;
   const waiting = rows.filter((alarm) => alarm.state === 'waiting').length;
   // Only what was sent can be drawn: the rest of a flood is a number.
   const heldMore = rows.length > 0 && more > 0;
@@ -191,6 +171,7 @@ function Lane({ lane, opened, onMore }: LaneProps) {
           {texts.priorities[priority]}
         </Heading>
         <span className="lane-count">
+          {provisional.length > 0 && `${texts.provisional.count(provisional.length + provisionalMore)} · `}
           {total === 0
             ? texts.board.laneEmpty
             : waiting > 0 && priority !== 'technical'
@@ -198,8 +179,19 @@ function Lane({ lane, opened, onMore }: LaneProps) {
               : texts.board.open(total)}
         </span>
       </div>
-      {rows.length > 0 && (
+      {(provisional.length > 0 || rows.length > 0) && (
         <ul className="rows">
+          {provisional.map((alarm) => (
+            <ProvisionalRow key={alarm.number} alarm={alarm} opened={alarm.number === opened} />
+          ))}
+          {provisionalMore > 0 && (
+            <li className="more">
+              {texts.provisional.more(provisionalMore)}{' '}
+              <Button variant="tertiary" data-size="sm" onClick={onMore}>
+                {texts.board.showMore}
+              </Button>
+            </li>
+          )}
           {rows.map((alarm) => (
             <AlarmRow key={alarm.number} alarm={alarm} opened={alarm.number === opened} />
           ))}
@@ -216,7 +208,3 @@ function Lane({ lane, opened, onMore }: LaneProps) {
     </section>
   );
 }
-
-const rowOf = (number: string): HTMLElement | null => document.querySelector(`.row[data-number="${CSS.escape(number)}"]`);
-const focusedNumber = (): string | null =>
-  document.activeElement instanceof HTMLElement ? (document.activeElement.dataset['number'] ?? null) : null;

@@ -25,7 +25,7 @@ export function Box({ title, id, children }: BoxProps) {
   );
 }
 
-function Fact({ name, children, strong }: { readonly name: string; readonly children: ReactNode; readonly strong?: boolean }) {
+export function Fact({ name, children, strong }: { readonly name: string; readonly children: ReactNode; readonly strong?: boolean }) {
   if (children === null || children === '') return null;
   return (
     <div className="fact" data-strong={strong}>

@@ -183,9 +183,10 @@ export function blockedText(app: App, { blocked }: Offer): string {
 }
 
 /** A refusal in plain words, with who stands in the way. */
-export function refusalText(app: App, problem: Problem | null): string {
+export function refusalText(app: App, problem: Problem | null, command?: OrderedCommand['command']): string {
   const { texts } = app;
   if (problem === null) return texts.app.noAnswer;
+  if (problem.code === 'store-away' && command === 'claim') return texts.provisional.claimAway;
   const refusals: Readonly<Record<string, string>> = { ...texts.dutyRefusals, ...texts.problems, ...texts.refusals };
   const known = refusals[problem.code];
   const what = known ?? (problem.status === 404 ? texts.app.notFound : problem.detail === '' ? texts.app.unexpected : problem.detail);

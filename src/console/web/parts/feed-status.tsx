@@ -1,16 +1,16 @@
 /** Whether what is shown is true now: a word in the header, and a banner when it is not. */
-import { ageText, spanText } from '../view/ages.ts';
+import { ageText, instantOf, spanText, whenText } from '../view/ages.ts';
 import { STALE_AFTER_MS, freshness } from '../view/feed.ts';
 import { useApp, useFeed, useNow } from './context.tsx';
 
 /** `live` is only said while the pulse is really there. */
-export function useFreshness(): { fresh: ReturnType<typeof freshness>; lost: boolean; silentFor: number } {
+export function useFreshness(): { fresh: ReturnType<typeof freshness>; lost: boolean; silentFor: number; blindSince: string | null } {
   const { clock } = useApp();
   const feed = useFeed();
   useNow();
   const monotonic = clock.monotonic();
   const silentFor = feed.heardAt === null ? 0 : monotonic - feed.heardAt;
-  return { fresh: freshness(feed, monotonic), lost: !feed.connected, silentFor };
+  return { fresh: freshness(feed, monotonic), lost: !feed.connected, silentFor, blindSince: feed.blindSince };
 }
 
 export function FeedStatus() {
@@ -28,14 +28,21 @@ export function FeedStatus() {
 }
 
 export function StaleBanner() {
-  const { texts } = useApp();
-  const { fresh, lost, silentFor } = useFreshness();
+  const { texts, clock } = useApp();
+  const { fresh, lost, silentFor, blindSince } = useFreshness();
+  const blindAt = instantOf(blindSince);
   const stale = fresh === 'stale';
   return (
     <div role="alert">
       {stale && (
         <p className="banner" data-kind="stale">
-          <strong>{lost ? texts.app.lost : texts.app.stale(spanText(Math.max(silentFor, STALE_AFTER_MS)))}</strong>
+          <strong>
+            {lost
+              ? texts.app.lost
+              : blindAt !== null
+                ? texts.app.blind(whenText(blindAt, clock.now()))
+                : texts.app.stale(spanText(Math.max(silentFor, STALE_AFTER_MS)))}
+          </strong>
         </p>
       )}
     </div>

@@ -2,8 +2,10 @@
 import { Button, SkipLink } from '@digdir/designsystemet-react';
 import { type ReactNode, useEffect } from 'react';
 import { type Place, type Screen, addressOf } from '../view/places.ts';
+import { AwayBanner, ClaimNotices } from './away-banner.tsx';
 import { FeedStatus, StaleBanner } from './feed-status.tsx';
 import { useApp } from './context.tsx';
+import { WatchStatus } from './watch-status.tsx';
 
 interface ShellProps {
   readonly place: Place;
@@ -54,7 +56,13 @@ export function Shell({ place, screens, children }: ShellProps) {
           )}
         </div>
       </header>
-      {place.screen !== 'field' && <StaleBanner />}
+      {place.screen !== 'field' && (
+        <>
+          <AwayBanner />
+          <StaleBanner />
+          <ClaimNotices />
+        </>
+      )}
       {centre?.demo === true && (
         <aside className="demo" aria-label={texts.app.demoShort}>
           {texts.app.demo}
@@ -63,6 +71,7 @@ export function Shell({ place, screens, children }: ShellProps) {
       <main id="main" className="main" tabIndex={-1}>
         {children}
       </main>
+      {place.screen !== 'field' && <WatchStatus />}
     </div>
   );
 }

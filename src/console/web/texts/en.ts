@@ -2,6 +2,7 @@
 import { saidBy } from '../view/scaip.ts';
 import type { Texts } from './nb.ts';
 import { scaipEn } from './scaip-en.ts';
+import { watchEn } from './watch-en.ts';
 
 const kinds: Texts['kinds'] = {
   'call-button': 'Social alarm',
@@ -243,6 +244,7 @@ export const en: Texts = {
   problems: {
     'store-away': 'The database is away. Not done: try again',
     'intake-away': 'No answer from intake. Whether the alarm is taken is not known: try again',
+    'claim-not-kept': 'The claim could not be kept. Nobody has the alarm: try again',
     'still-provisional': 'The alarm is provisional: it can be taken, all else waits until the database is back',
     'role-missing': 'Your role may not do this',
     'too-many-requests': 'Too many requests. Wait a little',
@@ -491,6 +493,7 @@ export const en: Texts = {
     pressNumber: 'Choose by number',
     refused: 'Not done',
   },
+  watch: watchEn,
   help: {
     title: 'Keyboard',
     move: 'Next or previous alarm',

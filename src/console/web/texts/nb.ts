@@ -1,6 +1,7 @@
 /** Norwegian bokmål: every text on every screen. */
 import { saidBy } from '../view/scaip.ts';
 import { scaipNb } from './scaip-nb.ts';
+import { watchNb } from './watch-nb.ts';
 import type { WordTables } from './words.ts';
 
 const kinds = {
@@ -243,6 +244,7 @@ export const nb = {
   problems: {
     'store-away': 'Databasen er borte. Ikke utført: prøv igjen',
     'intake-away': 'Fikk ikke svar fra mottaket. Vi vet ikke om alarmen er tatt: prøv igjen',
+    'claim-not-kept': 'Kravet kunne ikke lagres. Ingen har alarmen: prøv igjen',
     'still-provisional': 'Alarmen er foreløpig: den kan tas, resten må vente til databasen er tilbake',
     'role-missing': 'Rollen din har ikke lov til dette',
     'too-many-requests': 'For mange forespørsler. Vent litt',
@@ -490,6 +492,7 @@ export const nb = {
     pressNumber: 'Velg med tall',
     refused: 'Ikke utført',
   },
+  watch: watchNb,
   help: {
     title: 'Tastatur',
     move: 'Neste eller forrige alarm',

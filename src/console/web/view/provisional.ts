@@ -131,7 +131,8 @@ export function newestProvisional(alarms: Iterable<ShownProvisional>): ShownProv
 /** Whether this person can claim it now, and why not. */
 export type ClaimOffer =
   | { readonly can: true }
-  | { readonly can: false; readonly why: 'mine' | 'lost' }
+  | { readonly can: false; readonly why: 'mine' }
+  | { readonly can: false; readonly why: 'lost' }
   | { readonly can: false; readonly why: 'taken'; readonly by: string };
 export function claimOffer(alarm: ShownProvisional, me: string): ClaimOffer {
   if (alarm.claimedBy === me) return { can: false, why: 'mine' };
