@@ -29,6 +29,7 @@ import { createDirectDirectory } from '../store/direct-directory.ts';
 import { createFeedSource } from '../store/feed.ts';
 import { createCardStore } from '../store/people.ts';
 import { createPresence } from '../store/presence.ts';
+import { createWatchReports } from '../store/watch-reports.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import { gauge } from './measures.ts';
@@ -112,6 +113,7 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
     actionPlans: configuration.actionPlans,
     listDevices: createDeviceList(postgres, configuration.models),
     takeReport: parts.takeReport,
+    readWatch: () => createWatchReports(postgres).read(),
     sessions: {
       ...sessions,
       // A request from an operator without a socket (a script, a page that is just loading) keeps their claims too.

@@ -22,9 +22,16 @@ import { BODY_LIMIT, type Listening, listen, serverOf, stop } from './server.ts'
 import { type SessionRouteParts, sessionRoutes } from './session-routes.ts';
 import type { Sessions } from './session.ts';
 import { createSignIn } from './sign-in.ts';
+import { type WatchRouteParts, watchRoutes } from './watch-routes.ts';
 
 export interface ConsoleParts
-  extends AlarmRouteParts, DeskRouteParts, ReportRouteParts, Omit<SessionRouteParts, 'signIn' | 'secure' | 'credentials'>, OriginRule {
+  extends
+    AlarmRouteParts,
+    DeskRouteParts,
+    ReportRouteParts,
+    WatchRouteParts,
+    Omit<SessionRouteParts, 'signIn' | 'secure' | 'credentials'>,
+    OriginRule {
   readonly duty: AlarmRouteParts['duty'] & DeskRouteParts['duty'];
   readonly sessions: Sessions;
   readonly credentials: Credentials;
@@ -61,6 +68,7 @@ export function createConsole(parts: ConsoleParts): Console {
     ...alarmRoutes(parts),
     ...deskRoutes(parts),
     ...reportRoutes(parts),
+    ...watchRoutes(parts),
     ...healthRoutes(parts),
     openRoute({
       method: 'GET',
