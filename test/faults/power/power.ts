@@ -1,3 +1,4 @@
 /** The scenarios of power, disks and clocks, as `npm run faults` calls them (docs/power-cuts.md). */
 export type { PowerOptions, PowerResult } from './field.ts';
+export { diskFull } from './disk-full.ts';
 export { powerCuts } from './power-cuts.ts';
