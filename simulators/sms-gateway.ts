@@ -1,5 +1,6 @@
 /** An SMS gateway that behaves like one: takes messages once by reference, delays, refuses, fails, hangs, and reports delivery. */
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { toIso, type Clock, type Instant, type Milliseconds } from '../src/base/clock.ts';
 import { phonePage } from './phone-page.ts';
@@ -46,6 +47,8 @@ export async function startSmsGateway(options: SmsGatewayOptions): Promise<SmsGa
   const byReference = new Map<string, Kept>();
   const behaviours = new Map<string, SmsBehaviour>();
   const ended = new AbortController();
+  // Every report under way listens for the end.
+  setMaxListeners(0, ended.signal);
   let general = ACCEPTING;
   let posts = 0;
 

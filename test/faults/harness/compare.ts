@@ -1,0 +1,160 @@
+/** Compares the ledger with the truth: what was lost, doubled, forgotten or told twice. Pure, so that it can be tried with planted faults. */
+import type { SmsMessage } from '../../../simulators/sms-message.ts';
+import { RUNGS } from './configuration.ts';
+import type { Ledger } from './ledger.ts';
+import { type Steps, byAlarm, judgeSteps } from './steps.ts';
+import type { Truth } from './truth.ts';
+
+export interface Books {
+  readonly acknowledged: number;
+  /** Acknowledged, and not in PostgreSQL or not in an alarm. */
+  readonly lost: readonly string[];
+  /** Two open alarms of one joining key. */
+  readonly doubledAlarms: readonly string[];
+  /** A message that counts twice. */
+  readonly doubledMessages: readonly string[];
+  readonly steps: Steps;
+  /** People who were to be told by SMS, by now. */
+  readonly asks: number;
+  readonly notTold: readonly string[];
+  /** The same ask at the gateway more than once, by the same reference or another. */
+  readonly toldTwice: readonly string[];
+  /** Answered 200, and not in the timeline, or there twice. */
+  readonly lostOrders: readonly string[];
+  readonly outbox: number;
+}
+
+export interface Period {
+  /** Place in the ledger, and wall clock, at which it begins. */
+  readonly entry: number;
+  readonly since: number;
+  /** What fell due this long before the truth was read must have been done. */
+  readonly graceMs: number;
+}
+
+/** @param messages what the gateway took, all of them */
+export function compare(ledger: Ledger, truth: Truth, messages: readonly SmsMessage[], period: Period): Books {
+  const { entry, since, graceMs } = period;
+  const dueBefore = truth.readAt - graceMs;
+  const closed = new Set(truth.alarms.filter((alarm) => alarm.closed).map(({ number }) => number));
+  return {
+    ...signals(ledger, truth, entry),
+    doubledAlarms: doubledAlarms(truth),
+    steps: judgeSteps(truth.timeline, {
+      rungs: RUNGS,
+      since,
+      dueBefore,
+      storeAway: ledger.storeAway(truth.readAt),
+      closed,
+    }),
+    ...told(truth, messages, since, dueBefore),
+    lostOrders: lostOrders(ledger, truth, entry),
+    outbox: truth.outbox,
+  };
+}
+
+/** True when nothing is wrong, and nothing is left to wait for. */
+export const balanced = (books: Books): boolean =>
+  books.lost.length + books.doubledAlarms.length + books.doubledMessages.length + books.steps.missing.length === 0 &&
+  books.steps.doubled.length + books.notTold.length + books.lostOrders.length + books.outbox === 0;
+
+function signals(
+  ledger: Ledger,
+  { signals: rows, alarms }: Truth,
+  entry: number,
+): Pick<Books, 'acknowledged' | 'lost' | 'doubledMessages'> {
+  const counted = new Map<string, number>();
+  const kept = new Set<string>();
+  for (const { source, message_id: id, verdict, alarm } of rows) {
+    // Sources are `mqtt:F-1` and `scaip:7001`.
+    const key = `${source.replace(/^\w+:/, '')} ${id ?? ''}`;
+    if (alarm !== null || verdict === 'kept') kept.add(key);
+    if (verdict !== 'duplicate') counted.set(key, (counted.get(key) ?? 0) + 1);
+  }
+  const acknowledged = new Set(ledger.of('acknowledged', entry).map(({ unit, id }) => `${unit} ${id}`));
+  return {
+    acknowledged: acknowledged.size,
+    lost: [
+      ...[...acknowledged].filter((key) => !kept.has(key) || !counted.has(key)),
+      ...alarms.filter((alarm) => alarm.signals === 0).map(({ number }) => `alarm ${number} without a signal`),
+    ],
+    doubledMessages: [...counted].filter(([, count]) => count > 1).map(([key, count]) => `${key}: ${count} times`),
+  };
+}
+
+function doubledAlarms({ alarms }: Truth): string[] {
+  const open = new Map<string, string[]>();
+  for (const { joining_key: joining, lane, lane_key: laneKey, number, closed } of alarms) {
+    if (closed) continue;
+    const key = `${joining} ${lane} ${laneKey}`;
+    open.set(key, [...(open.get(key) ?? []), number]);
+  }
+  return [...open].filter(([, numbers]) => numbers.length > 1).map(([key, numbers]) => `${key}: ${numbers.join(', ')}`);
+}
+
+/**
+ * Everybody whom the timeline names with an SMS has one at the gateway. A message that no ask points to was sent for an ask
+ * that another message was sent for too: that person was told twice.
+ */
+function told(
+  { timeline, asks, phones }: Truth,
+  messages: readonly SmsMessage[],
+  since: number,
+  dueBefore: number,
+): Pick<Books, 'asks' | 'notTold' | 'toldTwice'> {
+  const byId = new Map(messages.map((message) => [message.id, message]));
+  const rows = new Map(asks.map((ask) => [ask.id, ask]));
+  const notTold: string[] = [];
+  let due = 0;
+  for (const { alarm, at, event } of timeline) {
+    if (at < since) continue;
+    for (const { account, asks: named } of event.recipients ?? []) {
+      // Who has no telephone cannot be told by it; the timeline says so.
+      for (const { id } of named.filter(({ channel }) => channel === 'sms' && (phones[account] ?? '') !== '')) {
+        const ask = rows.get(id);
+        if (ask !== undefined && (ask.due_at > dueBefore || ask.state === 'withdrawn')) continue;
+        due += 1;
+        const message = byId.get(ask?.provider_id ?? '');
+        const fine = ask !== undefined && (ask.state === 'sent' || ask.state === 'delivered') && message?.to === phones[account];
+        if (!fine) notTold.push(`${account} about ${alarm} (${ask?.state ?? 'no ask'})`);
+      }
+    }
+  }
+  const pointedTo = new Set(asks.map(({ provider_id: id }) => id));
+  const concerned = new Set(asks.map(({ alarm }) => alarm));
+  const pending = new Set(asks.filter(({ state }) => state === 'pending').map(({ alarm }) => alarm));
+  const toldTwice = messages
+    .filter(({ acceptedAt, text }) => {
+      const about = /Alarm (\d+)/.exec(text)?.[1] ?? '';
+      return acceptedAt >= since && acceptedAt < dueBefore && concerned.has(about) && !pending.has(about);
+    })
+    .flatMap(({ id, posted, text }) => [
+      ...(posted > 1 ? [`${text.slice(0, 16)}: posted ${posted} times`] : []),
+      ...(pointedTo.has(id) ? [] : [`${text.slice(0, 16)}: in another message too`]),
+    ]);
+  return { asks: due, notTold, toldTwice };
+}
+
+function lostOrders(ledger: Ledger, { timeline }: Truth, entry: number): string[] {
+  const events = new Map<string, TimelineOf>();
+  for (const rows of byAlarm(timeline)) {
+    for (const { alarm, account, event } of rows) {
+      const key = `${alarm} ${account ?? ''} ${event.event}`;
+      const of = events.get(key) ?? { count: 0, texts: [] };
+      of.count += 1;
+      if (event.text !== undefined) of.texts.push(event.text);
+      events.set(key, of);
+    }
+  }
+  return ledger.of('ordered', entry).flatMap(({ alarm, account, event, text }) => {
+    const found = events.get(`${alarm} ${account} ${event}`);
+    const times = text === null ? (found?.count ?? 0) : (found?.texts.filter((one) => one === text).length ?? 0);
+    if (times === 0) return [`${event} by ${account} on ${alarm}`];
+    return text !== null && times > 1 ? [`${event} by ${account} on ${alarm}: ${times} times`] : [];
+  });
+}
+
+interface TimelineOf {
+  count: number;
+  readonly texts: string[];
+}

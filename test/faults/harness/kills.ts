@@ -1,0 +1,162 @@
+/** kill -9: of every process and store at random moments, and of whoever comes to a named point of the path. */
+import type { Point } from '../../../src/base/points.ts';
+import { type House, storeFault } from './house.ts';
+import type { Member } from './member.ts';
+import type { StoreName } from './own-stores.ts';
+import { until } from './probe.ts';
+import { LATE_CALM_MS, LATE_FAULT_MS, type Scenario, type Stage, type Told } from './scenario.ts';
+
+/** What processes say of a store that was killed or stopped under them. */
+export const STORE_AWAY = ['signal-not-acknowledged', 'ask-workers-dead'] as const;
+
+export const calm: Scenario = {
+  name: 'calm',
+  about: 'no fault at all: what the others are measured against',
+  explains: [],
+  lateMs: LATE_CALM_MS,
+  async run({ pause, rounds, recovered }) {
+    await pause(10_000 * Math.min(3, rounds));
+    await recovered();
+    return undefined;
+  },
+};
+
+/** kill -9 at a moment that nobody chose. A store is away from then until its new server answers. */
+export async function killStore(house: House, store: StoreName): Promise<void> {
+  const before = house.stores.pid(store);
+  if (before === null) return;
+  const fault = storeFault(house, store);
+  process.kill(before, 'SIGKILL');
+  const end = performance.now() + 30_000;
+  await until(
+    () => house.stores.pid(store) !== null && house.stores.pid(store) !== before,
+    () => performance.now() > end,
+  );
+  fault.end();
+}
+
+export const randomKills: Scenario = {
+  name: 'random-kills',
+  about: 'kill -9 of every process and store at random moments',
+  explains: STORE_AWAY,
+  lateMs: LATE_FAULT_MS,
+  async run({ house, rounds, random, pause, traffic, recovered }) {
+    const names = [...house.members.map(({ name }) => name), 'postgres', 'redis'] as const;
+    let kills = 0;
+    const restarts: Promise<void>[] = [];
+    for (let round = 0; round < rounds; round++) {
+      for (const name of names.toSorted(() => random() - 0.5)) {
+        await traffic(5, 3000);
+        await pause(random() * 200);
+        const member = house.members.find((one) => one.name === name);
+        kills += 1;
+        if (member === undefined) restarts.push(killStore(house, name as StoreName));
+        else await killed(member);
+      }
+    }
+    await Promise.all(restarts);
+    await recovered();
+    await house.ready();
+    return { kills };
+  },
+};
+
+/** Once it is there to be killed. */
+async function killed(member: Member): Promise<void> {
+  const end = performance.now() + 20_000;
+  await until(
+    () => member.ready() !== null,
+    () => performance.now() > end,
+  );
+  const before = member.kills;
+  member.signal('SIGKILL');
+  await until(
+    () => member.kills > before,
+    () => performance.now() > end,
+  );
+}
+
+interface KillPoint {
+  readonly point: Point;
+  readonly about: string;
+  /** Whose path comes there. */
+  readonly roles: readonly string[];
+  /** How often the path comes there between two kills, at most. */
+  readonly passes: number;
+  readonly more?: Pick<Scenario, 'tellsTwice'>;
+  /** What must be so for the path to come there. */
+  readonly meanwhile?: (stage: Stage) => Promise<void>;
+}
+
+const KILLS_IN_A_ROUND = 3;
+
+const POINTS: readonly KillPoint[] = [
+  { point: 'received', about: 'a message is whole, nothing is kept', roles: ['intake'], passes: 12 },
+  { point: 'before-commit', about: 'everything is written, nothing committed', roles: ['intake'], passes: 12 },
+  { point: 'after-commit', about: 'committed, and nobody was told', roles: ['intake'], passes: 12 },
+  { point: 'before-ack', about: 'kept, and not yet acknowledged', roles: ['intake'], passes: 12 },
+  { point: 'after-ack', about: 'acknowledged this instant', roles: ['intake'], passes: 12 },
+  { point: 'outbox-read', about: 'the relay has read, and published nothing', roles: ['intake', 'escalation', 'console'], passes: 12 },
+  { point: 'published', about: 'published, and the outbox still says to', roles: ['intake', 'escalation', 'console'], passes: 12 },
+  { point: 'queued', about: 'asks are in the queue', roles: ['escalation'], passes: 6 },
+  {
+    point: 'provider-answered',
+    about: 'the gateway took the message, and nothing says so yet',
+    roles: ['escalation'],
+    passes: 6,
+    more: { tellsTwice: true },
+  },
+  { point: 'before-spill-sync', about: 'in the spill, not yet on its disk', roles: ['intake'], passes: 5, meanwhile: withoutPostgres },
+  { point: 'after-spill-sync', about: 'durable in the spill, not acknowledged', roles: ['intake'], passes: 5, meanwhile: withoutPostgres },
+  { point: 'replayed', about: 'in PostgreSQL, and still in the spill', roles: ['intake'], passes: 1, meanwhile: withoutPostgres },
+];
+
+/** Away long enough to be noticed (1 s), then back, so that what was spilled is replayed. */
+async function withoutPostgres({ house, pause }: Stage): Promise<void> {
+  const fault = storeFault(house, 'postgres');
+  await house.stores.stop('postgres');
+  await pause(4000);
+  await house.stores.start('postgres');
+  fault.end();
+  await pause(1500);
+}
+
+export const atPoints: readonly Scenario[] = POINTS.map(({ point, about, roles, passes, more, meanwhile }) => ({
+  name: `at-${point}`,
+  about: `kill -9 at a point of the path: ${about}`,
+  explains: meanwhile === undefined ? [] : STORE_AWAY,
+  lateMs: LATE_FAULT_MS,
+  ...more,
+  async run(stage) {
+    const { house, rounds, random, recovered } = stage;
+    const members = house.members.filter(({ role }) => roles.includes(role));
+    const wanted = KILLS_IN_A_ROUND * rounds;
+    const before = members.map(({ kills }) => kills);
+    const killedSoFar = (): number => members.reduce((sum, { kills }, n) => sum + kills - (before[n] ?? 0), 0);
+    const armedAt = new Map<Member, number>();
+    const end = performance.now() + 20_000 + wanted * 4000;
+    while (killedSoFar() < wanted && performance.now() < end) {
+      for (const member of members) {
+        // Another number of passes each time, so that it is not always the first message of a connection.
+        if (armedAt.get(member) === member.kills) continue;
+        armedAt.set(member, member.kills);
+        member.arm({ point, nth: 1 + Math.floor(random() * passes), signal: 'SIGKILL' });
+      }
+      if (meanwhile === undefined) await stage.pause(50);
+      else await meanwhile(stage);
+      // Never reached: nothing of that sort is built in here.
+      if (meanwhile !== undefined && killedSoFar() === 0) break;
+    }
+    for (const member of members) member.arm(null);
+    await recovered();
+    await house.ready();
+    const kills = killedSoFar();
+    return { kills, ...shortOf(kills, wanted, meanwhile !== undefined) } satisfies Told;
+  },
+}));
+
+const shortOf = (kills: number, wanted: number, spill: boolean): Told => {
+  if (kills >= wanted) return {};
+  if (spill && kills === 0) return { note: 'the path did not come there' };
+  return spill ? { note: `${kills} of ${wanted}` } : { broken: [`the path came to this point ${kills} times instead of ${wanted}`] };
+};

@@ -1,0 +1,36 @@
+/** How power cuts, full disks and stepped clocks are called: they have a runner of their own, which may not be able to run here. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+interface PowerOptions {
+  readonly rounds: number;
+  readonly seed: number;
+  readonly log: (line: string) => void;
+}
+
+interface PowerFigures {
+  readonly cuts: number;
+  readonly acknowledged: number;
+  readonly lost: number;
+  readonly doubled: number;
+  readonly seconds: number;
+  /** Why it could not be tried here. */
+  readonly skipped?: string;
+}
+
+export interface PowerResult extends PowerFigures {
+  readonly name: string;
+}
+
+type PowerRun = (options: PowerOptions) => Promise<PowerFigures>;
+
+const RUNNER = new URL('../power/power.ts', import.meta.url);
+export const POWER_SCENARIOS = { 'power-cuts': 'powerCuts', 'disk-full': 'diskFull', 'clock-steps': 'clockSteps' } as const;
+
+/** Runs one of them; null when its runner is not there. */
+export async function runPower(name: keyof typeof POWER_SCENARIOS, options: PowerOptions): Promise<PowerResult | null> {
+  if (!existsSync(fileURLToPath(RUNNER))) return null;
+  const runner = (await import(RUNNER.href)) as Readonly<Record<string, PowerRun | undefined>>;
+  const run = runner[POWER_SCENARIOS[name]];
+  return run === undefined ? null : { name, ...(await run(options)) };
+}

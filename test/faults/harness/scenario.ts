@@ -1,0 +1,170 @@
+/** What a scenario is, and how one is carried out: fault, recovery, balance of the books. */
+import { type Books, balanced, compare } from './compare.ts';
+import type { House } from './house.ts';
+import type { Load } from './load.ts';
+import type { ErrorLine } from './member.ts';
+import { type Probed, probe, until } from './probe.ts';
+import type { Dice } from './random.ts';
+import { readTruth } from './truth.ts';
+
+/** What a scenario has to work with. */
+export interface Stage {
+  readonly house: House;
+  readonly load: Load;
+  /** 1 in the default run. */
+  readonly rounds: number;
+  readonly random: Dice;
+  pause(ms: number): Promise<void>;
+  /** Waits until so many more messages were acknowledged, or so long. */
+  traffic(messages: number, atMostMs?: number): Promise<void>;
+  /** From now on everything is as it should be: a device presses, and the time until its help was asked is what recovery took. */
+  recovered(): Promise<void>;
+}
+
+/** What a scenario tells beside the books. */
+export interface Told {
+  readonly kills?: number;
+  /** Promises that it saw broken by itself. */
+  readonly broken?: readonly string[];
+  readonly note?: string;
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  /** Error events that this fault explains; all others break the run. */
+  readonly explains: readonly string[];
+  /** Steps may be late by so much (99 of 100): less where nothing is to be noticed. */
+  readonly lateMs: number;
+  /** Between a provider's answer and our commit a person is told twice rather than not: promise 6. */
+  readonly tellsTwice?: true;
+  run(stage: Stage): Promise<Told | undefined>;
+}
+
+/** One line of the table. */
+export interface Result {
+  readonly name: string;
+  readonly seconds: number;
+  readonly kills: number;
+  readonly books: Books;
+  /** Milliseconds; null: nothing worked within a minute. */
+  readonly recovery: number | null;
+  readonly errors: readonly ErrorLine[];
+  /** Promises that were broken; the run fails. */
+  readonly broken: readonly string[];
+  /** Aims of speed that were missed. */
+  readonly missed: readonly string[];
+  readonly note: string;
+}
+
+export const LATE_CALM_MS = 500;
+export const LATE_FAULT_MS = 5000;
+export const RECOVERY_MS = 5000;
+/** What fell due longer ago than this, with everything well, is forgotten. */
+const GRACE_MS = 1500;
+/** What is still under way then is given time without new messages: a slow machine is no broken promise. */
+const SETTLE_UNDER_LOAD_MS = 6000;
+const SETTLE_MS = 75_000;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Runs it and judges it. Never throws for what it finds. */
+export async function carryOut(scenario: Scenario, house: House, load: Load, rounds: number, random: Dice): Promise<Result> {
+  const period = { entry: house.ledger.length, since: Date.now(), graceMs: GRACE_MS };
+  const began = performance.now();
+  const firstError = house.errors.length;
+  const probes: Probed[] = [];
+  const stage: Stage = {
+    house,
+    load,
+    rounds,
+    random,
+    pause,
+    async traffic(messages, atMostMs = 15_000) {
+      const wanted = load.acknowledged() + messages;
+      const end = performance.now() + atMostMs;
+      await until(
+        () => load.acknowledged() >= wanted,
+        () => performance.now() > end,
+      );
+    },
+    recovered: async () => void probes.push(await probe(house)),
+  };
+  let told: Told | undefined;
+  const failed: string[] = [];
+  try {
+    told = await scenario.run(stage);
+  } catch (error) {
+    failed.push(`the scenario itself failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (probes.length === 0) await stage.recovered();
+  const books = await settled(house, load, period);
+  const recovery = probes.some(({ asked }) => asked === null) ? null : Math.max(...probes.map(({ asked }) => asked ?? 0));
+  const errors = house.errors.slice(firstError);
+  const unexplained = errors.filter(({ event }) => !scenario.explains.includes(event));
+  return {
+    name: scenario.name,
+    seconds: (performance.now() - began) / 1000,
+    kills: told?.kills ?? 0,
+    books,
+    recovery,
+    errors: unexplained,
+    broken: [...failed, ...(told?.broken ?? []), ...brokenIn(books), ...silenceOf(probes), ...unexplained.map(lineOf)],
+    missed: missedIn(scenario, books, recovery),
+    note: told?.note ?? '',
+  };
+}
+
+/** Reads the truth until the books balance, or for as long as one may wait for that. */
+async function settled(house: House, load: Load, period: Parameters<typeof compare>[3]): Promise<Books> {
+  const began = performance.now();
+  try {
+    for (;;) {
+      const truth = await readTruth(house.stores, period.since);
+      const books = compare(house.ledger, truth, house.gateway.messages(), period);
+      const waited = performance.now() - began;
+      if (balanced(books) || waited > SETTLE_MS) return books;
+      load.hold(waited > SETTLE_UNDER_LOAD_MS);
+      await pause(300);
+    }
+  } finally {
+    load.hold(false);
+  }
+}
+
+function brokenIn(books: Books): string[] {
+  const { lost, doubledAlarms, doubledMessages, steps, notTold, lostOrders } = books;
+  const kinds: [string, readonly string[]][] = [
+    ['lost', lost],
+    ['doubled alarm', doubledAlarms],
+    ['doubled message', doubledMessages],
+    ['step missing', steps.missing],
+    ['step doubled', steps.doubled],
+    ['not told', notTold],
+    ['order lost', lostOrders],
+  ];
+  return kinds.flatMap(([kind, found]) => found.map((one) => `${kind}: ${one}`));
+}
+
+function missedIn({ lateMs }: Scenario, { steps }: Books, recovery: number | null): string[] {
+  const late = percentile(steps.lateUnexplained, 0.99);
+  return [
+    ...(late > lateMs ? [`steps late ${Math.round(late)} ms (99 of 100), aim ${lateMs}`] : []),
+    ...(recovery !== null && recovery > RECOVERY_MS ? [`everything worked after ${recovery} ms, aim ${RECOVERY_MS}`] : []),
+  ];
+}
+
+const silenceOf = (probes: readonly Probed[]): string[] =>
+  probes.flatMap(({ acknowledged, shown, asked }) => {
+    if (acknowledged === null) return ['a device was not acknowledged within a minute'];
+    if (shown === null) return ['an alarm was not shown on both consoles within a minute'];
+    return asked === null ? ['help was not asked within a minute'] : [];
+  });
+
+const lineOf = ({ member, event }: ErrorLine): string => `unexplained error line: ${member} ${event}`;
+
+/** 0 of an empty list. */
+export function percentile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? 0;
+}

@@ -1,0 +1,153 @@
+/** The data of v0.1.0, made by v0.1.0 itself, taken over by this version while devices go on pressing. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { hostAndPort } from '../../../simulators/addresses.ts';
+import { type Books, compare } from './compare.ts';
+import { hastyConfiguration } from './configuration.ts';
+import type { House } from './house.ts';
+import { Ledger } from './ledger.ts';
+import { type ErrorLine, Member } from './member.ts';
+import { until } from './probe.ts';
+import { LATE_FAULT_MS, type Scenario, type Told } from './scenario.ts';
+import { readTruth } from './truth.ts';
+import { type Door, MqttUnit, ScaipUnit, type Unit } from './units.ts';
+import { openDatagramWay, openWay } from './way.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const TAG = 'v0.1.0';
+const START_WITHIN_MS = 90_000;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export const upgrade: Scenario = {
+  name: 'upgrade',
+  about: `this version takes over the data of ${TAG} while devices go on pressing`,
+  explains: [],
+  lateMs: LATE_FAULT_MS,
+  async run({ house }) {
+    const folder = mkdtempSync(path.join(tmpdir(), 'faults-old-'));
+    try {
+      const why = unpack(path.join(folder, 'old'));
+      if (why !== null) return { note: `skipped: ${why}` };
+      return await takeOver(house, folder);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+};
+
+/** The old version's files with our packages; a sentence when that cannot be. */
+function unpack(to: string): string | null {
+  if (spawnSync('git', ['-C', ROOT, 'rev-parse', '--verify', '--quiet', `${TAG}^{commit}`]).status !== 0) {
+    return `there is no git, or no tag ${TAG} in this clone`;
+  }
+  mkdirSync(to);
+  const files = spawnSync('git', ['-C', ROOT, 'archive', TAG], { maxBuffer: 256 * 1024 * 1024 });
+  if (files.status !== 0 || spawnSync('tar', ['-x', '-C', to], { input: files.stdout }).status !== 0) return `${TAG} cannot be unpacked`;
+  for (const name of ['node_modules', '.tools', 'build']) {
+    if (existsSync(path.join(ROOT, name))) symlinkSync(path.join(ROOT, name), path.join(to, name));
+  }
+  return null;
+}
+
+/** Devices of the demonstration's register, which both versions have. */
+const DEVICES = { mqtt: ['NJ-1103-0001', 'NJ-1103-0002', 'NJ-1103-0004'], scaip: ['26317', '10149471'] } as const;
+
+async function takeOver(house: House, folder: string): Promise<Told> {
+  const ledger = new Ledger();
+  const lines: ErrorLine[] = [];
+  let running: Member | null = null;
+  const version = (name: string, root: string): Member =>
+    new Member({
+      ...{ name, role: 'all', root, args: ['--demo', '--no-devices'], random: house.random, dataDir: path.join(folder, 'data') },
+      env: {
+        ...{ HTTP_PORT: '0', MQTT_PORT: '0', SIP_PORT: '0', LOG_LEVEL: 'warn' },
+        CONFIG_DIR: hastyConfiguration(path.join(folder, name), path.join(root, 'config')),
+        SMS_GATEWAY_URL: house.gateway.url,
+        SMS_GATEWAY_TOKEN: house.gateway.token,
+      },
+      errorLine: (line) => lines.push(line),
+    });
+  const target = (of: 'mqtt' | 'sipUdp' | 'sipTcp') => () => {
+    const address = running?.ready()?.[of];
+    return address === undefined ? null : hostAndPort(address);
+  };
+  const ways = [await openWay(target('mqtt')), await openDatagramWay(target('sipUdp')), await openWay(target('sipTcp'))] as const;
+  const door: Door = { name: 'all', mqtt: ways[0].port, sipUdp: ways[1].port, sipTcp: ways[2].port };
+  let over = false;
+  const since = Date.now();
+  const run = async (member: Member): Promise<void> => {
+    running = member;
+    member.start();
+    const end = performance.now() + START_WITHIN_MS;
+    const up = await until(
+      () => member.ready() !== null,
+      () => performance.now() > end,
+    );
+    if (!up) throw new Error(`${member.name} does not start: ${lines.map(({ line }) => line.slice(0, 200)).join(' | ')}`);
+  };
+  try {
+    await run(version('old', path.join(folder, 'old')));
+    const units = unitsAt(door, ledger);
+    const pressing = units.map((unit, n) => pressOn(unit, n, () => over));
+    const count = (): number => ledger.of('acknowledged').length;
+    await enough(() => count() >= 30);
+    await running!.end();
+    const before = count();
+    await run(version('new', ROOT));
+    await enough(() => count() >= before + 30);
+    over = true;
+    await Promise.all(pressing);
+    await Promise.all(units.map((unit) => unit.close()));
+    const books = await booksOf(path.join(folder, 'data'), ledger, house, since);
+    return {
+      note: `${before} acknowledged by ${TAG}, ${count() - before} after it`,
+      broken: [...faultsIn(books), ...lines.map(({ event }) => `upgrade: ${event}`)],
+    };
+  } finally {
+    over = true;
+    await (running as Member | null)?.end();
+    for (const way of ways) await way.stop();
+  }
+}
+
+function unitsAt(door: Door, ledger: Ledger): Unit[] {
+  const options = { doors: [door], ledger };
+  return [
+    ...DEVICES.mqtt.map((serial) => new MqttUnit(serial, options)),
+    ...DEVICES.scaip.map((cid) => new ScaipUnit(cid, 'udp', options)),
+  ];
+}
+
+async function pressOn(unit: Unit, n: number, over: () => boolean): Promise<void> {
+  for (let i = 0; !over(); i++) {
+    await unit.press(`up${n}x${i.toString(36)}`, over);
+    await pause(200);
+  }
+}
+
+const enough = async (holds: () => boolean): Promise<void> => {
+  const end = performance.now() + 30_000;
+  await until(holds, () => performance.now() > end);
+};
+
+async function booksOf(dataDir: string, ledger: Ledger, house: House, since: number): Promise<Books> {
+  const pool = new pg.Pool({ host: path.join(dataDir, 'run'), port: 5432, user: 'responssenter', database: 'responssenter', max: 2 });
+  pool.on('error', () => {});
+  try {
+    const sql = async <Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> =>
+      (await pool.query<Row>(text, values)).rows;
+    return compare(ledger, await readTruth({ sql }, since), house.gateway.messages(), { entry: 0, since, graceMs: 3000 });
+  } finally {
+    await pool.end();
+  }
+}
+
+const faultsIn = ({ lost, doubledAlarms, doubledMessages, steps }: Books): string[] => [
+  ...lost.map((one) => `lost: ${one}`),
+  ...[...doubledAlarms, ...doubledMessages].map((one) => `doubled: ${one}`),
+  ...steps.doubled.map((one) => `step doubled: ${one}`),
+];
