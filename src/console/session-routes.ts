@@ -1,11 +1,13 @@
 /** Sign in, who am I, sign out; and what a page may know before anybody has signed in. */
 import { z } from 'zod';
+import { CentreError } from '../base/errors.ts';
 import type { Centre } from '../people/centre.ts';
 import type { Credentials } from '../people/accounts.ts';
 import type { Viewer } from '../people/access.ts';
 import { CENTRE, SESSION } from './api-schema.ts';
 import { type Answer, type Route, json, openRoute, problem } from './route.ts';
-import { type Sessions, cookieOf } from './session.ts';
+import { cookieOf } from './session-cookie.ts';
+import type { Sessions } from './session.ts';
 import type { SignIn } from './sign-in.ts';
 
 export interface SessionRouteParts {
@@ -27,6 +29,24 @@ const sessionOf = ({ account, name, roles, municipalities }: Viewer) => ({ accou
 const noAccounts = (): Answer =>
   problem('no-accounts', 'Nobody can sign in yet: make the first account on the command line.', { command: FIRST_ACCOUNT });
 
+const cannotSignIn = (): Answer =>
+  problem(
+    'store-away',
+    'Nobody can sign in while the database is away; whoever is signed in stays so. Try again shortly.',
+    {},
+    { 'retry-after': '2' },
+  );
+
+/** Null also when that cannot be known now: whoever wants to sign out is signed out all the same. */
+async function viewerOf(sessions: Sessions, cookie: string | undefined): Promise<Viewer | null> {
+  try {
+    return await sessions.viewer(cookie);
+  } catch (error) {
+    if (error instanceof CentreError && error.kind === 'store') return null;
+    throw error;
+  }
+}
+
 export function sessionRoutes({ sessions, signIn, credentials, centre, demo, signedOut, secure }: SessionRouteParts): Route[] {
   return [
     openRoute({
@@ -45,6 +65,7 @@ export function sessionRoutes({ sessions, signIn, credentials, centre, demo, sig
       async handle({ headers }) {
         const viewer = await sessions.viewer(headers.cookie);
         if (viewer !== null) return json(sessionOf(viewer));
+        if (sessions.storeAway()) return cannotSignIn();
         return (await credentials.any()) ? problem('no-session', 'Sign in with POST /api/v1/session.') : noAccounts();
       },
     }),
@@ -56,6 +77,8 @@ export function sessionRoutes({ sessions, signIn, credentials, centre, demo, sig
       ok: { status: 200, schema: SESSION },
       problems: ['wrong-credentials', 'no-accounts', 'slowed-down'],
       async handle({ body: { username, password }, address, headers }) {
+        // A store that hangs would let each try wait for seconds.
+        if (sessions.storeAway()) return cannotSignIn();
         const answer = await signIn.try(username, password, address);
         if ('account' in answer) {
           // A session that the browser still has is not carried over into the new one.
@@ -77,7 +100,7 @@ export function sessionRoutes({ sessions, signIn, credentials, centre, demo, sig
       summary: 'Signs out.',
       ok: { status: 204, schema: null },
       async handle({ headers }) {
-        const viewer = await sessions.viewer(headers.cookie);
+        const viewer = await viewerOf(sessions, headers.cookie);
         await sessions.end(headers.cookie);
         if (viewer !== null) signedOut?.(viewer.account);
         return { status: 204, body: undefined, headers: { 'set-cookie': cookieOf(null, 0, secure) } };

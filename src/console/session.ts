@@ -1,10 +1,11 @@
-/** Sessions: a random token in a cookie, its hash in the store, and a short memory so that not every request asks the store. */
+/** Sessions: a random token in a cookie, its hash in the store, and a memory that serves while the store is away or slow. */
 import { createHash } from 'node:crypto';
 import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
 import { minutes, seconds } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import { type Random, secret } from '../base/ids.ts';
 import type { Viewer } from '../people/access.ts';
+import { tokenIn } from './session-cookie.ts';
 
 export interface StoredSession {
   readonly viewer: Viewer;
@@ -22,11 +23,22 @@ export interface SessionStore {
 }
 
 export interface Sessions {
-  /** Opens one; the token goes into the cookie and nowhere else. */
+  /**
+   * Opens one; the token goes into the cookie and nowhere else.
+   * @throws CentreError store-away
+   */
   open(username: string): Promise<{ readonly token: string; readonly maxAge: Milliseconds }>;
-  /** Who a request or an upgrade comes from, by its Cookie header; null without a valid session. */
+  /**
+   * Who a request or an upgrade comes from, by its Cookie header; null without a valid session. While the store is away or
+   * slow it is who it was when the store was asked last, for as long as the session runs, 12 h at most: nobody is signed
+   * out in the middle of an alarm. It never waits longer than 0.5 s, and not at all once the store is known to be away.
+   * @throws CentreError store-away for a session that this process has not seen before
+   */
   viewer(cookieHeader: string | undefined): Promise<Viewer | null>;
+  /** Here at once, whatever the store does; in a store that is away, as soon as it is back. */
   end(cookieHeader: string | undefined): Promise<void>;
+  /** Whether the store did not answer when it was asked last; asks it again in the background. */
+  storeAway(): boolean;
 }
 
 /** A shift and what hangs over from it; each use carries the session on, but not for ever. */
@@ -35,29 +47,16 @@ const LONGEST: Milliseconds = minutes(7 * 24 * 60);
 const EXTEND_EVERY: Milliseconds = minutes(10);
 /** How long an answer of the store is trusted: a disabled account is out after this. */
 const FRESH: Milliseconds = seconds(5);
-/** While the store is away, people stay signed in on what was known last. */
-const STALE: Milliseconds = minutes(15);
+/** While the store is away, people stay signed in on what was known last, a shift long. */
+const STALE: Milliseconds = SESSION_SPAN;
+/** How long a request waits for a slow store before memory answers. */
+const PATIENCE: Milliseconds = 500;
+/** How often a store that is away is asked again, by one request for all. */
+const PROBE_EVERY: Milliseconds = seconds(1);
 const MAX_REMEMBERED = 5000;
 
-const COOKIE = 'session';
-/** What `secret` makes of 256 bits; anything else is not looked up. */
-const TOKEN = /^[A-Za-z0-9_-]{43}$/;
-
-/** The session token in a Cookie header (RFC 6265 § 4.2.1); null when there is none that could be ours. */
-export function tokenIn(cookieHeader: string | undefined): string | null {
-  for (const pair of (cookieHeader ?? '').split(';')) {
-    const [name, value] = pair.trim().split('=', 2);
-    if (name === COOKIE && value !== undefined && TOKEN.test(value)) return value;
-  }
-  return null;
-}
-
-/** The Set-Cookie header for a token; null takes the cookie away. Strict: it is sent from our own pages only. */
-export function cookieOf(token: string | null, maxAge: Milliseconds, secure: boolean): string {
-  const age = token === null ? 0 : Math.floor(maxAge / 1000);
-  return `${COOKIE}=${token ?? ''}; Path=/; Max-Age=${age}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
-}
-
+/** The digest of no token: who asks for it only wants to know whether there is an answer. */
+const NOBODY = new Uint8Array(32);
 const digestOf = (token: string): Uint8Array => createHash('sha256').update(token).digest();
 
 interface Remembered {
@@ -67,44 +66,135 @@ interface Remembered {
 
 export function createSessions({ store, clock, random }: { store: SessionStore; clock: Clock; random: Random }): Sessions {
   const remembered = new Map<string, Remembered>();
+  /** Questions under way, one a session. */
+  const asking = new Map<string, Promise<StoredSession | null>>();
+  /** Signed out here, while the store could not be told. */
+  const ended = new Set<string>();
+  let away = false;
+  let probedAt: Milliseconds = Number.NEGATIVE_INFINITY;
 
   function remember(token: string, session: StoredSession, askedAt: Instant): void {
     remembered.delete(token);
     remembered.set(token, { session, askedAt });
-    if (remembered.size <= MAX_REMEMBERED) return;
-    const [oldest] = remembered.keys();
-    if (oldest !== undefined) remembered.delete(oldest);
+    if (remembered.size > MAX_REMEMBERED) dropFirst(remembered);
+  }
+
+  /** Asks the store, and notes whether it answers: within `PATIENCE`, or at all. */
+  async function heard<T>(question: Promise<T>): Promise<T> {
+    const late = clock.after(PATIENCE, () => (away = true));
+    try {
+      const answer = await question;
+      away = false;
+      if (ended.size > 0) void endInStore();
+      return answer;
+    } catch (error) {
+      if (isAway(error)) away = true;
+      throw error;
+    } finally {
+      late.cancel();
+    }
+  }
+
+  function ask(token: string): Promise<StoredSession | null> {
+    const under = asking.get(token);
+    if (under !== undefined) return under;
+    const now = clock.now();
+    const answer = heard(store.find(digestOf(token), now))
+      .then(async (session) => {
+        // Signed out, or asked anew, since: this answer is of yesterday.
+        if (asking.get(token) !== answer) return null;
+        if (session === null) remembered.delete(token);
+        else {
+          remember(token, session, now);
+          await carryOn(token, session, now);
+        }
+        return session;
+      })
+      .finally(() => {
+        if (asking.get(token) === answer) asking.delete(token);
+      });
+    asking.set(token, answer);
+    return answer;
+  }
+
+  async function carryOn(token: string, session: StoredSession, now: Instant): Promise<void> {
+    const expiresAt = Math.min(now + SESSION_SPAN, session.createdAt + LONGEST);
+    if (expiresAt - session.expiresAt < EXTEND_EVERY) return;
+    try {
+      await heard(store.extend(digestOf(token), expiresAt));
+    } catch (error) {
+      // It still runs as long as it did; the next question carries it on.
+      if (isAway(error)) return;
+      throw error;
+    }
+    if (remembered.get(token)?.session === session) remember(token, { ...session, expiresAt }, now);
   }
 
   async function find(token: string): Promise<StoredSession | null> {
+    if (ended.has(token)) return null;
     const now = clock.now();
     const before = remembered.get(token);
-    if (before !== undefined && now - before.askedAt < FRESH && before.session.expiresAt > now) return before.session;
-    let session: StoredSession | null;
+    const known = before !== undefined && before.session.expiresAt > now ? before : null;
+    if (known !== null && now - known.askedAt < FRESH) return known.session;
+    const held = known !== null && now - known.askedAt < STALE ? known.session : null;
+    if (away) {
+      probe();
+      if (held !== null) return held;
+      throw new CentreError('store-away', 'This session cannot be looked up while the database is away.');
+    }
     try {
-      session = await store.find(digestOf(token), now);
+      return await inTime(ask(token));
     } catch (error) {
-      const away = error instanceof CentreError && error.kind === 'store';
-      if (away && before !== undefined && now - before.askedAt < STALE && before.session.expiresAt > now) return before.session;
+      // Unless it was ended meanwhile.
+      if (held !== null && isAway(error)) return remembered.has(token) ? held : null;
       throw error;
     }
-    if (session === null) remembered.delete(token);
-    else remember(token, await carriedOn(token, session, now), now);
-    return session;
   }
 
-  async function carriedOn(token: string, session: StoredSession, now: Instant): Promise<StoredSession> {
-    const until = Math.min(now + SESSION_SPAN, session.createdAt + LONGEST);
-    if (until - session.expiresAt < EXTEND_EVERY) return session;
-    await store.extend(digestOf(token), until);
-    return { ...session, expiresAt: until };
+  /** @throws CentreError store-away when there is no answer in time; the question goes on, and its answer counts when it comes */
+  function inTime<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = clock.after(PATIENCE, () => {
+        reject(new CentreError('store-away', 'The database has not answered in time.'));
+      });
+      answer.then(resolve, reject).finally(() => {
+        late.cancel();
+      });
+    });
+  }
+
+  function probe(): void {
+    if (clock.monotonic() - probedAt >= PROBE_EVERY) void probeNow();
+  }
+
+  async function probeNow(): Promise<void> {
+    // None begins while one is under way, however long that takes.
+    probedAt = Number.POSITIVE_INFINITY;
+    try {
+      await heard(store.find(NOBODY, clock.now()));
+    } catch {
+      // Still away: `heard` has noted it.
+    }
+    probedAt = clock.monotonic();
+  }
+
+  async function endInStore(): Promise<void> {
+    for (const token of ended) {
+      try {
+        await store.end(digestOf(token));
+        ended.delete(token);
+      } catch {
+        // Told again after its next answer.
+        return;
+      }
+    }
   }
 
   return {
     async open(username) {
       const token = secret(random, 256);
       const now = clock.now();
-      await store.open(digestOf(token), username, now, now + SESSION_SPAN);
+      await heard(store.open(digestOf(token), username, now, now + SESSION_SPAN));
       // The cookie outlives the session's span, since use carries the session on; the store decides.
       return { token, maxAge: LONGEST };
     },
@@ -116,7 +206,31 @@ export function createSessions({ store, clock, random }: { store: SessionStore; 
       const token = tokenIn(cookieHeader);
       if (token === null) return;
       remembered.delete(token);
-      await store.end(digestOf(token));
+      asking.delete(token);
+      ended.add(token);
+      if (ended.size > MAX_REMEMBERED) dropFirst(ended);
+      if (away) {
+        probe();
+        return;
+      }
+      try {
+        await inTime(heard(store.end(digestOf(token))).then(() => ended.delete(token)));
+      } catch (error) {
+        if (!isAway(error)) throw error;
+      }
+    },
+    storeAway() {
+      if (away) probe();
+      return away;
     },
   };
+}
+
+const isAway = (error: unknown): boolean => error instanceof CentreError && error.kind === 'store';
+
+function dropFirst(all: { keys(): Iterable<string>; delete(key: string): boolean }): void {
+  for (const first of all.keys()) {
+    all.delete(first);
+    return;
+  }
 }

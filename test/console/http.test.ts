@@ -22,7 +22,9 @@ import { type ConsoleParts, createConsole } from '../../src/console/http.ts';
 import { ORDER_BODY, commandOf, doneAtOf } from '../../src/console/order-body.ts';
 import { originAllowed } from '../../src/console/origin.ts';
 import { PROBLEM_CODES, problemOf } from '../../src/console/problem.ts';
-import { cookieOf, createSessions, tokenIn } from '../../src/console/session.ts';
+import { cookieOf, tokenIn } from '../../src/console/session-cookie.ts';
+import { sessionRoutes } from '../../src/console/session-routes.ts';
+import { createSessions } from '../../src/console/session.ts';
 import { createSignIn } from '../../src/console/sign-in.ts';
 import { createKeeper } from '../../src/intake/keep.ts';
 import { loadActionPlans } from '../../src/people/action-plans.ts';
@@ -79,6 +81,7 @@ const parts: ConsoleParts = {
   actionPlans: loadActionPlans('config'),
   listDevices: async () => ({ devices: [], refusals: [] }),
   takeReport: createSmsReports('gateway-token', (id) => Promise.resolve(id === 'sms-1')),
+  readWatch: () => Promise.resolve([]),
   sessions: createSessions({ store: createSessionStore(postgres), clock, random: systemRandom }),
   credentials,
   centre: { name: 'Prøvesenteret', phone: '+4759000000' },
@@ -687,7 +690,7 @@ void t.test('sessions: sliding, bounded, and held while the store is away', asyn
     },
   });
   const { token } = await sessions.open('kari');
-  const cookie = `session=${token}`;
+  let cookie = `session=${token}`;
   t.match(await sessions.viewer(cookie), viewer);
   await sessions.viewer(cookie);
   t.equal(found, 1, 'the store is not asked for each request');
@@ -696,11 +699,18 @@ void t.test('sessions: sliding, bounded, and held while the store is away', asyn
     t.match(await sessions.viewer(cookie), viewer, 'use carries it on');
   }
   away = true;
-  await moving.advance(10 * 60_000);
-  t.match(await sessions.viewer(cookie), viewer, 'signed in while the store is away');
-  await moving.advance(10 * 60_000);
-  await t.rejects(sessions.viewer(cookie), { code: 'store-away' }, 'but not for long');
+  for (let hours = 0; hours < 11; hours += 1) {
+    await moving.advance(3_600_000);
+    t.match(await sessions.viewer(cookie), viewer, 'signed in while the store is away');
+  }
+  await moving.advance(3_600_000);
+  await t.rejects(sessions.viewer(cookie), { code: 'store-away' }, 'but not for ever');
   away = false;
+  await moving.advance(1000);
+  await t.rejects(sessions.viewer(cookie), { code: 'store-away' }, 'this one asks whether it is back');
+  t.equal(await sessions.viewer(cookie), null, 'it is, and the session has run out');
+  const again = await sessions.open('kari');
+  cookie = `session=${again.token}`;
   for (let hours = 0; hours < 7 * 24; hours += 8) {
     await moving.advance(8 * 3_600_000);
     await sessions.viewer(cookie);
@@ -711,6 +721,160 @@ void t.test('sessions: sliding, bounded, and held while the store is away', asyn
   t.equal(tokenIn(`xsession=${token}`), null);
   t.equal(tokenIn(undefined), null);
   t.equal(cookieOf('t', 5000, false), 'session=t; Path=/; Max-Age=5; HttpOnly; SameSite=Strict');
+});
+
+void t.test('sessions while the store is away or hangs: nobody waits, nobody is thrown out, who leaves is gone', async (t) => {
+  const moving = new MovableClock();
+  const viewer = { account: 'kari', name: '', roles: [], municipalities: [] };
+  const kept = new Map<string, { createdAt: number; expiresAt: number }>();
+  const keyOf = (token: Uint8Array): string => Buffer.from(token).toString('hex');
+  let mode: 'answers' | 'away' | 'hangs' = 'answers';
+  let extending: 'works' | 'away' = 'works';
+  let asked = 0;
+  const hanging: (() => void)[] = [];
+  async function through<T>(answer: () => T): Promise<T> {
+    asked += 1;
+    if (mode === 'away') throw new CentreError('store-away', 'x');
+    const result = answer();
+    if (mode === 'hangs') await new Promise<void>((resolve) => hanging.push(resolve));
+    return result;
+  }
+  const sessions = createSessions({
+    clock: moving,
+    random: systemRandom,
+    store: {
+      open: (token, _username, at, expiresAt) => through(() => void kept.set(keyOf(token), { createdAt: at, expiresAt })),
+      find: (token, now) =>
+        through(() => {
+          const one = kept.get(keyOf(token));
+          return one === undefined || one.expiresAt <= now ? null : { viewer, ...one };
+        }),
+      extend: (token, expiresAt) => {
+        if (extending === 'away') return Promise.reject(new CentreError('store-away', 'x'));
+        return through(() => void (kept.get(keyOf(token))!.expiresAt = expiresAt));
+      },
+      end: (token) => through(() => void kept.delete(keyOf(token))),
+    },
+  });
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const signIn = async (): Promise<string> => `session=${(await sessions.open('kari')).token}`;
+  const [first, second, third] = [await signIn(), await signIn(), await signIn()];
+  for (const cookie of [first, second]) t.match(await sessions.viewer(cookie), viewer);
+
+  await moving.advance(3_600_000);
+  extending = 'away';
+  t.match(await sessions.viewer(first), viewer, 'a session that could not be carried on is still one');
+  extending = 'works';
+  await moving.advance(5000);
+  await sessions.viewer(first);
+  await settled();
+  t.notOk(sessions.storeAway());
+  await sessions.viewer(first);
+  t.ok(
+    [...kept.values()].some(({ expiresAt }) => expiresAt === moving.now() + 12 * 3_600_000),
+    'it is carried on with the next question',
+  );
+
+  // A store that hangs: the first to ask wait half a second, all others not at all.
+  await moving.advance(6000);
+  mode = 'hangs';
+  t.notOk(sessions.storeAway());
+  let answers = 0;
+  const waits = Array.from({ length: 10 }, () => sessions.viewer(first).then((one) => (one === null ? 0 : (answers += 1))));
+  const stranger = sessions.viewer(third);
+  stranger.catch(() => undefined);
+  await moving.advance(499);
+  t.equal(answers, 0);
+  await moving.advance(1);
+  await Promise.all(waits);
+  t.equal(answers, 10, 'from memory');
+  await t.rejects(stranger, { code: 'store-away' }, 'a session that was never seen here');
+  t.ok(sessions.storeAway());
+  const before = asked;
+  for (let n = 0; n < 100; n++) t.match(await sessions.viewer(n % 2 === 0 ? first : second), viewer);
+  t.ok(asked - before <= 1, 'one probe for all');
+  for (let n = 0; n < 10; n++) {
+    await moving.advance(1000);
+    t.match(await sessions.viewer(second), viewer);
+  }
+  t.ok(asked - before <= 1, 'and no other while it has no answer');
+  await t.rejects(sessions.viewer(third), { code: 'store-away' });
+
+  // Signing out meanwhile.
+  await sessions.end(second);
+  t.equal(await sessions.viewer(second), null, 'gone here at once');
+  await sessions.end(third);
+  t.equal(await sessions.viewer(third), null, 'also one that was not known here');
+  t.equal(kept.size, 3);
+  mode = 'answers';
+  for (const answer of hanging.splice(0)) answer();
+  await settled();
+  t.equal(kept.size, 1, 'and in the store as soon as it is back');
+  t.notOk(sessions.storeAway());
+  t.match(await sessions.viewer(first), viewer);
+  t.same([await sessions.viewer(second), await sessions.viewer(third)], [null, null]);
+
+  // A question that is under way when somebody signs out does not bring the session back.
+  await moving.advance(6000);
+  mode = 'hangs';
+  const late = sessions.viewer(first);
+  mode = 'answers';
+  await sessions.end(first);
+  for (const answer of hanging.splice(0)) answer();
+  t.equal(await late, null);
+  t.equal(await sessions.viewer(first), null);
+
+  // Away with an error: once a second it is asked again.
+  const fourth = await signIn();
+  await sessions.viewer(fourth);
+  await moving.advance(6000);
+  mode = 'away';
+  t.match(await sessions.viewer(fourth), viewer);
+  await t.rejects(sessions.open('kari'), { code: 'store-away' });
+  const from = asked;
+  for (let n = 0; n < 50; n++) {
+    await moving.advance(100);
+    t.match(await sessions.viewer(fourth), viewer);
+    await settled();
+  }
+  t.ok(asked - from >= 4 && asked - from <= 6, `${asked - from} probes in 5 s`);
+  const ended: string[] = [];
+  const routes = sessionRoutes({
+    sessions,
+    signIn: { try: () => Promise.reject(new Error('nobody is asked for a password')) },
+    credentials: { any: () => Promise.reject(new Error('nor who there is')) },
+    centre: { name: 'Sentralen', phone: '' },
+    demo: false,
+    secure: false,
+    signedOut: (account) => void ended.push(account),
+  });
+  const call = (method: string, cookie: string | undefined, body?: unknown) => {
+    const route = routes.find((one) => one.method === method && one.path === '/api/v1/session');
+    return route?.handle({ params: {}, query: undefined, body, headers: { cookie }, address: 'desk' }, null);
+  };
+  const refused = { status: 503, body: { code: 'store-away', detail: /^Nobody can sign in while the database is away/ } };
+  t.match(
+    await call('POST', undefined, { username: 'kari', password: 'right' }),
+    refused,
+    'signing in says at once that it cannot be done',
+  );
+  t.match(await call('GET', undefined), refused);
+  t.match(await call('GET', fourth), { status: 200, body: { account: 'kari' } });
+  t.match(await call('DELETE', `session=${'x'.repeat(43)}`), { status: 204 }, 'whoever wants to sign out is signed out');
+  t.same(ended, []);
+
+  kept.clear();
+  mode = 'answers';
+  await moving.advance(1000);
+  await sessions.viewer(fourth);
+  await settled();
+  t.equal(await sessions.viewer(fourth), null, 'what was ended elsewhere counts as soon as the store is back');
+  const fifth = await signIn();
+  await sessions.viewer(fifth);
+  mode = 'away';
+  t.match(await call('DELETE', fifth), { status: 204 });
+  t.same(ended, ['kari'], 'its sockets are looked at');
+  t.equal(await sessions.viewer(fifth), null, 'and end');
 });
 
 void t.test('health, readiness, metrics', async (t) => {
