@@ -6,13 +6,16 @@ import { createDesk } from './alarms/desk.ts';
 import { checksOf } from './app/checks.ts';
 import { type CleanUp, createCleanUp } from './app/clean-up.ts';
 import type { ProcessRole } from './app/command-line.ts';
-import { type Configuration, knownToRegister, readConfiguration } from './app/configuration.ts';
+import { type Configuration, configurationOf, knownToRegister } from './app/configuration.ts';
 import { startConsole } from './app/console.ts';
 import { startEscalation } from './app/escalation.ts';
+import { startHealth, watchChecks } from './app/health.ts';
 import { startIntake } from './app/intake.ts';
 import { gauge } from './app/measures.ts';
 import { type Stores, openStores } from './app/stores.ts';
 import { openTlsIdentity } from './app/tls.ts';
+import { startWatch } from './app/watch.ts';
+import { watchBeside } from './app/watch-process.ts';
 import { type Clock, RunningClock } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { type Random, systemRandom } from './base/ids.ts';
@@ -20,7 +23,6 @@ import type { Log } from './base/log.ts';
 import type { Settings } from './base/settings.ts';
 import type { HealthCheck } from './console/health-routes.ts';
 import type { Notifier } from './escalation/ask.ts';
-import { withCanary } from './escalation/canary-ladder.ts';
 import { createDuty } from './escalation/duty.ts';
 import { createSmsReports } from './notify/sms-reports.ts';
 import { seedDemo } from './people/demo.ts';
@@ -85,8 +87,7 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
     throw new CentreError('settings-invalid', message);
   }
   const began = clock.monotonic();
-  const read = readConfiguration(settings.CONFIG_DIR);
-  const configuration: Configuration = { ...read, escalation: withCanary(read.escalation) };
+  const configuration = configurationOf(settings.CONFIG_DIR);
   const tls = await openTlsIdentity({ settings, clock, log });
   cleanUp.add('certificates', () => tls?.stop());
   const dataDir = await openDataDir(settings.DATA_DIR);
@@ -115,6 +116,7 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   const desk = createDesk({ store: createAlarmStore(stores.postgres, committed), clock, random });
   const duty = createDuty({ escalation: configuration.escalation, store: createRosterStore(stores.postgres), clock });
   const checks: HealthCheck[] = checksOf(stores, clock);
+  checks.push(...watchChecks(stores.postgres, clock));
   const shared = { settings, configuration, stores, tls, desk, duty, clock, random, log, registry, cleanUp, checks };
 
   let publicUrl = settings.PUBLIC_URL ?? '';
@@ -135,13 +137,17 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
     const { url } = await console.listen(settings.BIND, settings.HTTP_PORT);
     listening.http = url;
     if (publicUrl === '') publicUrl = url;
-  }
+  } else listening.http = await startHealth(shared);
   if (roles.includes('intake')) {
     // Intake asks nobody. What it hastens or withdraws is found at the asks' next turn, within 250 ms: looking after each
     // signal would cost three statements.
     Object.assign(listening, await startIntake({ ...shared, committed: () => relay.poke() }));
   }
+  // Alone in this process, or beside it in one of its own that is started when all else is.
+  const watch = roles.includes('watch') && roles.length > 1 ? watchBeside({ ...shared }) : null;
+  if (roles.includes('watch') && watch === null) startWatch(shared);
   await announce(dataDir, listening, cleanUp);
+  watch?.start();
   log.info('centre-ready', { role: roles.join(','), tookMs: Math.round(clock.monotonic() - began) });
   return {
     ready: listening,

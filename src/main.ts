@@ -5,12 +5,15 @@ import { runAdminCommand } from './app/admin.ts';
 import { type Invocation, readCommandLine } from './app/command-line.ts';
 import { readConfiguration } from './app/configuration.ts';
 import { checkDemoAddress, greeting, startDemoDevices, startDemoGateway } from './app/demo.ts';
+import { startWatchBeside } from './app/watch.ts';
+import { isCompanion, parentOf } from './app/watch-process.ts';
 import { RunningClock, type Timer } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { createLog } from './base/log.ts';
 import { type Settings, readSettings } from './base/settings.ts';
 
 const STOP_WITHIN_MS = 9500;
+const STOP_COMPANION_WITHIN_MS = 1500;
 
 type CentreInvocation = Extract<Invocation, { run: 'centre' }>;
 
@@ -19,6 +22,7 @@ try {
   const settings = readSettings(process.env);
   if (invocation.run === 'admin') process.exitCode = await runAdminCommand(invocation.args, settings);
   else if (invocation.run === 'check-config') checkConfiguration(settings);
+  else if (isCompanion()) await runCompanion(settings);
   else await runCentre(invocation, settings);
 } catch (error) {
   if (!(error instanceof CentreError)) throw error;
@@ -35,6 +39,22 @@ function checkConfiguration(settings: Settings): void {
     `${escalation.ladders.length} ladders`,
   ];
   process.stdout.write(`${settings.CONFIG_DIR} is in order: ${counted.join(', ')}.\n`);
+}
+
+/** The watch as a child of a centre: it ends with it, whatever ended that one. */
+async function runCompanion(settings: Settings): Promise<void> {
+  const log = createLog(settings.LOG_LEVEL).child({ role: 'watch' });
+  const { stores, left } = parentOf();
+  const told = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
+  });
+  const over = Promise.race([left, told]);
+  // What hangs while it ends, or while it starts, is not waited for: the parent is going or gone.
+  void over.then(() => new RunningClock().after(STOP_COMPANION_WITHIN_MS, () => process.exit(0)));
+  const watch = await startWatchBeside({ settings, stores: await stores, log });
+  await over;
+  await watch.stop();
+  process.exit(0);
 }
 
 async function runCentre(invocation: CentreInvocation, given: Settings): Promise<void> {

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { CentreError } from '../base/errors.ts';
 import { type Models, readModels } from '../devices/models.ts';
+import { withCanary } from '../escalation/canary-ladder.ts';
 import { readEscalation } from '../escalation/configuration.ts';
 import type { Escalation } from '../escalation/ladder.ts';
 import { type ActionPlans, readActionPlans } from '../people/action-plans.ts';
@@ -36,6 +37,12 @@ export function readConfiguration(configDir: string): Configuration {
     throw new CentreError('config-invalid', faults.join('\n'));
   }
   return Object.freeze({ dir, centre, municipalities, models, escalation, actionPlans });
+}
+
+/** As every process of a centre uses it: with the ladder of its own canary. @throws CentreError config-invalid */
+export function configurationOf(configDir: string): Configuration {
+  const read = readConfiguration(configDir);
+  return { ...read, escalation: withCanary(read.escalation) };
 }
 
 /** What a register may name: municipalities, models and zones of this configuration. */

@@ -15,6 +15,8 @@ import type { CleanUp } from './clean-up.ts';
 export interface Stores {
   readonly postgres: Postgres;
   readonly redis: RedisLink;
+  /** What `pg` takes: a URL, or the private server's socket. */
+  readonly databaseUrl: string;
   /** What BullMQ opens its own connections with. */
   readonly redisUrl: string;
 }
@@ -37,11 +39,11 @@ const STORE_PATIENCE_MS = 8000;
 /** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
 export async function openStores(parts: StoreParts): Promise<Stores> {
   const { cleanUp, random, log } = parts;
-  const [postgres, redisUrl] = await both(openDatabase(parts), redisUrlOf(parts));
+  const [{ postgres, databaseUrl }, redisUrl] = await both(openDatabaseAt(parts), redisUrlOf(parts));
   const redis = openRedis(redisUrl, log, random);
   cleanUp.add('redis-connections', () => redis.stop());
   await connected(redis);
-  return { postgres, redis, redisUrl };
+  return { postgres, redis, databaseUrl, redisUrl };
 }
 
 /** Waits for both also when one fails: a store that is still starting could not be stopped. */
@@ -51,14 +53,18 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
 }
 
 /** The database alone: what the command line needs. */
-export async function openDatabase({ settings, dataDir, clock, log, cleanUp }: StoreParts): Promise<Postgres> {
+export async function openDatabase(parts: StoreParts): Promise<Postgres> {
+  return (await openDatabaseAt(parts)).postgres;
+}
+
+async function openDatabaseAt({ settings, dataDir, clock, log, cleanUp }: StoreParts): Promise<Pick<Stores, 'postgres' | 'databaseUrl'>> {
   const url = settings.DATABASE_URL ?? (await privateDatabase(dataDir, log, cleanUp));
   const postgres = openPostgres(url, log);
   cleanUp.add('database-connections', () => postgres.stop());
   await reachable(postgres);
   await migrate(postgres.pool, log);
   await continueTime(postgres, clock);
-  return postgres;
+  return { postgres, databaseUrl: url };
 }
 
 async function privateDatabase(dataDir: string, log: Log, cleanUp: CleanUp): Promise<string> {

@@ -33,7 +33,7 @@ export function startCentreCanary(parts: CentreCanaryParts): Canary & { readonly
       const all = await nodes.list(clock.now());
       return {
         intakes: { mqtt: all.flatMap(({ mqtt }) => mqtt ?? []), scaip: all.flatMap(({ sipUdp }) => sipUdp ?? []) },
-        consoles: all.flatMap(({ http }) => http ?? []),
+        consoles: all.filter(({ roles }) => roles.includes('console')).flatMap(({ http }) => http ?? []),
       };
     },
     deadMan,

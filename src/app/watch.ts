@@ -1,32 +1,15 @@
 /** Starts what watches the centre: the auditor and the canary, in a process of their own (ADR 17). */
-import { createDesk } from '../alarms/desk.ts';
-import { joiningKey } from '../alarms/correlate.ts';
-import { type Clock, type Milliseconds, seconds, sleep } from '../base/clock.ts';
-import type { Random } from '../base/ids.ts';
+import { type Clock, RunningClock } from '../base/clock.ts';
+import { type Random, systemRandom } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
-import { createDuty } from '../escalation/duty.ts';
-import { ladderFor } from '../escalation/ladder.ts';
-import { planRung } from '../escalation/plan.ts';
-import { createHolding } from '../intake/hold.ts';
-import { createKeeper } from '../intake/keep.ts';
-import { createAlarmStore } from '../store/alarm-store.ts';
-import { createAuditStore } from '../store/audit.ts';
-import { createFeedWriter } from '../store/feed.ts';
-import { createHeldStore } from '../store/held.ts';
-import { rowsOf } from '../store/query.ts';
-import { startRelay } from '../store/relay.ts';
-import { createRepairStore } from '../store/repair.ts';
-import { createRosterStore } from '../store/roster.ts';
-import { createSignalStore } from '../store/signal-store.ts';
 import { createWatchReports } from '../store/watch-reports.ts';
-import { startAuditor } from '../watch/auditor.ts';
-import { verdictOn } from '../watch/auditor-checks.ts';
-import { createMender } from '../watch/auditor-mender.ts';
-import type { CleanUp } from './clean-up.ts';
-import type { Configuration } from './configuration.ts';
-import type { Stores } from './stores.ts';
+import { type CleanUp, createCleanUp } from './clean-up.ts';
+import { type Configuration, configurationOf } from './configuration.ts';
+import { type Stores, openStores } from './stores.ts';
+import { startCentreAuditor } from './watch-auditor.ts';
 import { startCentreCanary } from './watch-canary.ts';
+import type { CompanionStores } from './watch-process.ts';
 
 export interface WatchParts {
   readonly settings: Settings;
@@ -38,61 +21,32 @@ export interface WatchParts {
   readonly cleanUp: CleanUp;
 }
 
-/** So long a relay of the auditor's own publishes before it is ended again. */
-const RELAY_TURN: Milliseconds = seconds(3);
-const LOOK_AGAIN_MS: Milliseconds = 100;
-
-export function startWatch(parts: WatchParts): void {
-  const { settings, configuration, stores, clock, random, log, cleanUp } = parts;
-  const { postgres, redis } = stores;
-  const { escalation } = configuration;
+export function startWatch({ settings, configuration, stores, clock, random, log, cleanUp }: WatchParts): void {
+  const { postgres } = stores;
   const reports = createWatchReports(postgres);
-  const duty = createDuty({ escalation, store: createRosterStore(postgres), clock });
-  // What is mended is published by the relays of the others; if those are dead, the outbox grows old and is found.
-  const committed = (): void => undefined;
-  const auditor = startAuditor({
-    store: createAuditStore(postgres),
-    mender: createMender({
-      desk: createDesk({ store: createAlarmStore(postgres, committed), clock, random }),
-      repairs: createDesk({ store: createRepairStore(postgres, verdictOn, committed), clock, random }),
-      plan: async (alarm) => planRung(escalation, alarm, await duty.roll()),
-      relay: relayTurn,
-      showHeld,
-    }),
-    reports,
-    clock,
-    log,
-  });
+  const auditor = startCentreAuditor({ configuration, stores, reports, clock, random, log });
   cleanUp.add('auditor', () => auditor.stop());
-
   const canary = startCentreCanary({ settings, postgres, reports, clock, random, log });
   cleanUp.add('canary', () => canary.stop());
+}
 
-  /** A relay for a moment: until it has found nothing left, or its time is over. */
-  async function relayTurn(): Promise<boolean> {
-    const relay = startRelay({ pg: postgres, feed: createFeedWriter({ redis, random }), clock, log });
-    const end = clock.monotonic() + RELAY_TURN;
-    try {
-      while (clock.monotonic() < end) {
-        await sleep(clock, LOOK_AGAIN_MS);
-        if ((await rowsOf(postgres, 'select 1 from outbox limit 1')).length === 0) return relay.stats().published > 0;
-      }
-    } finally {
-      await relay.stop();
-    }
-    return false;
+/** The watch beside another process, on that one's stores; it listens nowhere and has no data directory. @throws CentreError */
+export async function startWatchBeside(parts: {
+  readonly settings: Settings;
+  readonly stores: CompanionStores;
+  readonly log: Log;
+}): Promise<{ stop(): Promise<void> }> {
+  const { log, stores } = parts;
+  const cleanUp = createCleanUp(log);
+  try {
+    const clock = new RunningClock();
+    const random = systemRandom;
+    const settings = { ...parts.settings, DATABASE_URL: stores.databaseUrl, REDIS_URL: stores.redisUrl };
+    const opened = await openStores({ settings, dataDir: '', clock, random, log, cleanUp });
+    startWatch({ settings, configuration: configurationOf(settings.CONFIG_DIR), stores: opened, clock, random, log, cleanUp });
+  } catch (error) {
+    await cleanUp.run();
+    throw error;
   }
-
-  async function showHeld(): Promise<boolean> {
-    const keeper = createKeeper({
-      store: createSignalStore(postgres, committed),
-      ladderFor: (alarm) => ladderFor(escalation, alarm),
-      keyOf: joiningKey,
-      log,
-    });
-    const holding = createHolding({ store: createHeldStore(postgres), keeper, clock, log });
-    await holding.sweep();
-    await holding.stop();
-    return holding.counts().shown > 0;
-  }
+  return { stop: () => cleanUp.run() };
 }

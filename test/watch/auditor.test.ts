@@ -10,10 +10,8 @@ import type { Instant } from '../../src/base/clock.ts';
 import { RunningClock } from '../../src/base/clock.ts';
 import { createLog } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/ids.ts';
-import { readConfiguration } from '../../src/app/configuration.ts';
-import { createCleanUp } from '../../src/app/clean-up.ts';
-import { startWatch } from '../../src/app/watch.ts';
-import { readSettings } from '../../src/base/settings.ts';
+import { configurationOf } from '../../src/app/configuration.ts';
+import { startCentreAuditor } from '../../src/app/watch-auditor.ts';
 import { openRedis } from '../../src/store/redis.ts';
 import { createWatchReports } from '../../src/store/watch-reports.ts';
 import { createAuditStore } from '../../src/store/audit.ts';
@@ -62,14 +60,14 @@ function watching(
 } {
   const lines: Line[] = [];
   const log = createLog('debug', { write: (line) => void lines.push(JSON.parse(line) as Line) });
-  const cleanUp = createCleanUp(log);
-  const configuration = readConfiguration(CONFIG);
-  startWatch({ settings: readSettings({}), configuration, stores: { postgres: over, redis }, clock, random: systemRandom, log, cleanUp });
-  test.teardown(() => cleanUp.run());
+  const configuration = configurationOf(CONFIG);
+  const reports = createWatchReports(over);
+  const auditor = startCentreAuditor({ configuration, stores: { postgres: over, redis }, reports, clock, random: systemRandom, log });
+  test.teardown(() => auditor.stop());
   return {
     lines,
     said: (event) => lines.filter((line) => line.event === event).map(({ code, alarm }) => `${code ?? ''} ${alarm ?? ''}`.trim()),
-    stop: () => cleanUp.run(),
+    stop: () => auditor.stop(),
   };
 }
 
