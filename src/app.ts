@@ -1,24 +1,25 @@
 /** The composition root: builds the parts of a centre, connects them by passing functions, starts and stops them in order. */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Registry } from 'prom-client';
 import { createDesk } from './alarms/desk.ts';
 import { checksOf } from './app/checks.ts';
 import { type CleanUp, createCleanUp } from './app/clean-up.ts';
 import type { ProcessRole } from './app/command-line.ts';
 import { type Configuration, configurationOf, knownToRegister } from './app/configuration.ts';
-import { startConsole } from './app/console.ts';
+import { startConsole, versionOf } from './app/console.ts';
 import { startEscalation } from './app/escalation.ts';
 import { startHealth, watchChecks } from './app/health.ts';
 import { startIntake } from './app/intake.ts';
-import { gauge } from './app/measures.ts';
+import { measureProcess } from './app/measures-process.ts';
+import { announceNode } from './app/node.ts';
 import { type Stores, openStores } from './app/stores.ts';
 import { openTlsIdentity } from './app/tls.ts';
 import { startWatch } from './app/watch.ts';
 import { watchBeside } from './app/watch-process.ts';
 import { type Clock, RunningClock } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
-import { type Random, systemRandom } from './base/ids.ts';
+import { type Random, receiptId, systemRandom } from './base/ids.ts';
 import type { Log } from './base/log.ts';
 import type { Settings } from './base/settings.ts';
 import type { HealthCheck } from './console/health-routes.ts';
@@ -43,6 +44,8 @@ export interface Ready {
   readonly sipUdp?: string;
   readonly sipTcp?: string;
   readonly sips?: string;
+  /** The direct stream to the consoles. */
+  readonly direct?: string;
 }
 
 export interface CentreOptions {
@@ -97,26 +100,18 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   watchTime(clock, log, cleanUp);
 
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  if (tls !== null) {
-    gauge(
-      registry,
-      'tls_certificate_expires_seconds',
-      'Until the certificate of the TLS listeners ends',
-      () => (tls.endsAt() - clock.now()) / 1000,
-    );
-  }
   const feed = createFeedWriter({ redis: stores.redis, random });
   const relay = startRelay({ pg: stores.postgres, feed, clock, log });
   cleanUp.add('relay', () => relay.stop());
-  gauge(registry, 'outbox_age_seconds', 'Age of the oldest change that was not published yet', () => relay.stats().outboxAgeMs / 1000);
 
   let poked = (): void => relay.poke();
   const committed = (): void => poked();
   const desk = createDesk({ store: createAlarmStore(stores.postgres, committed), clock, random });
   const duty = createDuty({ escalation: configuration.escalation, store: createRosterStore(stores.postgres), clock });
-  const checks: HealthCheck[] = checksOf(stores, clock);
+  let spillWorks = (): boolean => false;
+  const checks: HealthCheck[] = checksOf(stores, clock, () => spillWorks());
   checks.push(...watchChecks(stores.postgres, clock));
+  measureProcess({ registry, stores, relay, tls, checks, dataDir: dataDir.path, version: await versionOf(), roles, clock });
   const shared = { settings, configuration, stores, tls, desk, duty, clock, random, log, registry, cleanUp, checks };
 
   let publicUrl = settings.PUBLIC_URL ?? '';
@@ -131,6 +126,7 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
       asks.poke();
     };
   }
+  let directSha256 = (): string | null => null;
   const listening: { -readonly [K in keyof Ready]: Ready[K] } = { pid: process.pid };
   // HTTP first: it is asked whether the centre is ready. Devices last: what they send is then shown and acted on at once.
   if (console !== null) {
@@ -141,8 +137,14 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   if (roles.includes('intake')) {
     // Intake asks nobody. What it hastens or withdraws is found at the asks' next turn, within 250 ms: looking after each
     // signal would cost three statements.
-    Object.assign(listening, await startIntake({ ...shared, committed: () => relay.poke() }));
+    const intake = await startIntake({ ...shared, dataDir: dataDir.path, committed: () => relay.poke() });
+    Object.assign(listening, intake.addresses);
+    ({ spillWorks, directSha256 } = intake);
   }
+  const { direct = null, http = null, mqtt = null, sipUdp = null } = listening;
+  const id = receiptId(clock.now(), random);
+  const node = () => ({ id, roles, direct, directSha256: directSha256(), http, mqtt, sipUdp });
+  await announceNode({ postgres: stores.postgres, node, clock, log, cleanUp });
   // Alone in this process, or beside it in one of its own that is started when all else is.
   const watch = roles.includes('watch') && roles.length > 1 ? watchBeside({ ...shared }) : null;
   if (roles.includes('watch') && watch === null) startWatch(shared);

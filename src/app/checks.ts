@@ -8,9 +8,20 @@ import type { Stores } from './stores.ts';
 /** Nodes whose clocks differ by more would give deadlines different meanings (design § 2, Time). */
 const CLOCK_SLACK_MS = 1000;
 
-export function checksOf({ postgres, redis }: Stores, clock: Clock): HealthCheck[] {
+/**
+ * @param standsIn this process keeps signals also while PostgreSQL is away. Then it stays fit: taken out of a load balancer, it
+ * could not be reached by the devices whose alarms only it can take. What it cannot do without PostgreSQL no other process can.
+ */
+export function checksOf({ postgres, redis }: Stores, clock: Clock, standsIn: () => boolean): HealthCheck[] {
+  let unreachable = false;
   return [
-    { name: 'database', needed: true, check: () => orAway(() => databaseFault()) },
+    {
+      name: 'database',
+      get needed() {
+        return !unreachable || !standsIn();
+      },
+      check: () => orAway(() => databaseFault()),
+    },
     {
       name: 'redis',
       // Without it everything goes on from PostgreSQL, only less promptly (design § 1.8).
@@ -20,7 +31,10 @@ export function checksOf({ postgres, redis }: Stores, clock: Clock): HealthCheck
   ];
 
   async function databaseFault(): Promise<string | null> {
+    // Also while it hangs.
+    unreachable = true;
     const [row] = await rowsOf<{ at: Date }>(postgres, 'select clock_timestamp() as at');
+    unreachable = false;
     const by = row === undefined ? 0 : Math.abs(row.at.getTime() - clock.now());
     return by <= CLOCK_SLACK_MS ? null : `This node's clock and PostgreSQL's differ by ${Math.round(by)} ms: set both by NTP.`;
   }

@@ -113,7 +113,7 @@ function elsewhere(interpretation: Interpretation): Interpretation {
 
 /** A loss as a technical alarm; told again, it is a duplicate of itself. */
 async function showGap(
-  { keeper, ownMunicipality, clock, random }: IntakeContext,
+  { spill, ownMunicipality, clock, random }: IntakeContext,
   { clientId, from, until, filters }: BridgeGap,
 ): Promise<void> {
   // What tells a duplicate: of the same loss the beginning is the same, whoever tells it.
@@ -133,7 +133,7 @@ async function showGap(
     meaning: { role: 'technical', kind: 'fault', priority: 'technical', trigger: '', text: gapText(from, until, filters) },
     marks: ['gap'],
   };
-  await keeper.keep(signal);
+  await spill.keep(signal);
 }
 
 const INSTANT = new Intl.DateTimeFormat('nb-NO', { timeZone: 'Europe/Oslo', dateStyle: 'short', timeStyle: 'medium' });

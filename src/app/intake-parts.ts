@@ -8,7 +8,7 @@ import type { Models } from '../devices/models.ts';
 import type { Refusals } from '../devices/refusals.ts';
 import type { DeviceRecord, DeviceRegister } from '../devices/register.ts';
 import type { Accept, KnownSender } from '../intake/accept.ts';
-import type { Keeper } from '../intake/keep.ts';
+import type { Spill } from '../intake/spill.ts';
 import type { VoicePolicy } from '../people/centre.ts';
 import type { Postgres } from '../store/postgres.ts';
 import type { TlsIdentity } from './tls.ts';
@@ -22,8 +22,8 @@ export interface IntakeContext {
   readonly register: DeviceRegister;
   readonly refusals: Refusals;
   readonly accept: Accept;
-  /** For what the centre itself says (a gap, a held message): no device waits for its acknowledgement. */
-  readonly keeper: Keeper;
+  /** The one door by which signals are kept; here for what the centre itself says (a gap, a held message). */
+  readonly spill: Spill;
   readonly postgres: Postgres;
   /** What a SCAIP unit is told to do for voice. */
   readonly voice: VoicePolicy;

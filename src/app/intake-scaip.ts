@@ -1,11 +1,13 @@
 /** Starts the SCAIP receiver: each message looked up, interpreted and accepted, or held until its credentials come. */
 import { createHash } from 'node:crypto';
 import { shortName } from '../base/bytes.ts';
+import { type Milliseconds, sleep } from '../base/clock.ts';
 import { type Interpretation, interpretCall, interpretScaip } from '../devices/interpret.ts';
 import type { DeviceRecord } from '../devices/register.ts';
 import { createReplyMarks } from '../devices/reply-marks.ts';
 import { type Incoming, interpretationAt, signalOf } from '../intake/accept.ts';
 import { createHolding } from '../intake/hold.ts';
+import { holdingOrSpill } from '../intake/spill-hold.ts';
 import { type ScaipMessage, type ScaipServer, startScaip } from '../protocols/scaip/receive.ts';
 import type { ScaipCall, ScaipDoor, ScaipUnit, UnitNames } from '../protocols/scaip/unit.ts';
 import { DigestGate } from '../protocols/sip/digest.ts';
@@ -13,24 +15,29 @@ import { RateLimits } from '../protocols/sip/rate.ts';
 import { Registrar } from '../protocols/sip/registrar.ts';
 import { createBindingStore } from '../store/bindings.ts';
 import { createHeldStore } from '../store/held.ts';
-import { createFirstNeeds, createReplyMarkStore } from '../store/reply-marks.ts';
+import { type NeedMessage, createFirstNeeds, createReplyMarkStore } from '../store/reply-marks.ts';
+import { bindingsOrLater } from './intake-bindings.ts';
 import { type IntakeContext, senderOf, stranger } from './intake-parts.ts';
 
 /** No controller id is longer; what is, is not looked for. */
 const LONGEST_ID = 64;
+/** An acknowledgement waits no longer for what only decides about the voice path. */
+const FIRST_NEED_WITHIN_MS: Milliseconds = 500;
 
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid, store-away */
 export async function startSipIntake(context: IntakeContext): Promise<ScaipServer> {
-  const { settings, tls, voice, models, register, refusals, accept, keeper, postgres, ownMunicipality, clock, random, log } = context;
+  const { settings, tls, voice, models, register, refusals, accept, spill, postgres, ownMunicipality, clock, random, log } = context;
   const isFirstNeed = createFirstNeeds(postgres);
   const marks = createReplyMarks({ store: createReplyMarkStore(postgres), clock, log });
-  const holding = createHolding({ store: createHeldStore(postgres), keeper, clock, log });
+  const holding = holdingOrSpill({ holding: createHolding({ store: createHeldStore(postgres), keeper: spill, clock, log }), spill });
+  const bindings = bindingsOrLater({ store: createBindingStore(postgres), spill, clock, log });
   const limits = new RateLimits({ clock });
   let server: ScaipServer | null = null;
   const udpFlowTo = (to: { address: string; port: number }) => server?.flowTo(to) ?? null;
-  const registrar = new Registrar({ clock, log, store: createBindingStore(postgres), udpFlowTo });
+  const registrar = new Registrar({ clock, log, store: bindings, udpFlowTo });
   const stopParts = async (): Promise<void> => {
     registrar.stop();
+    bindings.stop();
     await Promise.all([holding.stop(), marks.stop()]);
   };
 
@@ -66,6 +73,16 @@ export async function startSipIntake(context: IntakeContext): Promise<ScaipServe
   } catch (error) {
     await stopParts();
     throw error;
+  }
+
+  /** The message is kept: that PostgreSQL goes away now must not keep it from being acknowledged. */
+  async function isFirst(need: NeedMessage): Promise<boolean> {
+    try {
+      return await Promise.race([isFirstNeed(need), sleep(clock, FIRST_NEED_WITHIN_MS).then(() => false)]);
+    } catch (error) {
+      log.warn('first-need-not-asked', { protocol: 'scaip', alarm: need.alarm, error });
+      return false;
+    }
   }
 
   function handshakeFailed(address: string, code: string): void {
@@ -112,9 +129,9 @@ export async function startSipIntake(context: IntakeContext): Promise<ScaipServe
         const { interpretation, sender } = incoming;
         const isNeed = interpretation.what === 'signal' && interpretation.meaning.role === 'need';
         if (voice.answer === 'none' || !isNeed || receipt === null || receipt.alarm === null) return { kept: true, firstOfNeed: false };
-        const firstOfNeed =
-          receipt.verdict === 'opened' || (await isFirstNeed({ alarm: receipt.alarm, source: sender.source, messageId, digest }));
-        return { kept: true, firstOfNeed };
+        if (receipt.verdict === 'spilled') return { kept: true, firstOfNeed: receipt.first === true };
+        const need = { alarm: receipt.alarm, source: sender.source, messageId, digest };
+        return { kept: true, firstOfNeed: receipt.verdict === 'opened' || (await isFirst(need)) };
       },
       async hold(one) {
         const incoming = await incomingOf(one);

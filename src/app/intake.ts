@@ -1,7 +1,7 @@
 /** Starts the intake: what all protocols share, then the MQTT broker and the SCAIP receiver. */
 import type { Registry } from 'prom-client';
 import { isCanary } from '../alarms/canary.ts';
-import { joiningKey } from '../alarms/correlate.ts';
+import type { Desk } from '../alarms/desk.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
@@ -11,19 +11,18 @@ import { createRefusals } from '../devices/refusals.ts';
 import { createDeviceRegister } from '../devices/register.ts';
 import { watchSilence } from '../devices/silence-watch.ts';
 import { createLifeSigns } from '../devices/supervision.ts';
-import { ladderFor } from '../escalation/ladder.ts';
 import { type Accepted, createAccept } from '../intake/accept.ts';
-import { createKeeper } from '../intake/keep.ts';
 import { createDeviceSource, createRefusalStore } from '../store/devices.ts';
 import { createLifeSignStore } from '../store/life-signs.ts';
-import { createSignalStore } from '../store/signal-store.ts';
 import { createSilenceStore } from '../store/silence.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import { startMqtt } from './intake-mqtt.ts';
 import { type IntakeContext, addressOf } from './intake-parts.ts';
 import { startSipIntake } from './intake-scaip.ts';
+import { startSpill } from './intake-spill.ts';
 import { gauge, intakeCounter } from './measures.ts';
+import { measureListeners } from './measures-parts.ts';
 import type { Stores } from './stores.ts';
 import type { TlsIdentity } from './tls.ts';
 
@@ -31,6 +30,9 @@ export interface IntakeParts {
   readonly settings: Settings;
   readonly configuration: Configuration;
   readonly stores: Stores;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly desk: Desk;
   readonly tls: TlsIdentity | null;
   readonly checks: HealthCheck[];
   /** Told after each commit. */
@@ -49,11 +51,21 @@ export interface IntakeAddresses {
   readonly sipUdp: string;
   readonly sipTcp: string;
   readonly sips?: string;
+  /** The direct stream to the consoles. */
+  readonly direct: string;
+}
+
+export interface StartedIntake {
+  readonly addresses: IntakeAddresses;
+  /** Of the direct stream's certificate; null: plain TCP. */
+  readonly directSha256: () => string | null;
+  /** Signals are kept also while PostgreSQL is away. */
+  readonly spillWorks: () => boolean;
 }
 
 /** @throws CentreError port-in-use, port-not-allowed, settings-invalid */
-export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> {
-  const { settings, configuration, stores, tls, checks, committed, clock, random, log, registry, cleanUp } = parts;
+export async function startIntake(parts: IntakeParts): Promise<StartedIntake> {
+  const { settings, configuration, stores, tls, checks, clock, random, log, registry, cleanUp } = parts;
   const { postgres } = stores;
   const { models, escalation, municipalities } = configuration;
   const register = createDeviceRegister({ source: createDeviceSource(postgres), clock, log });
@@ -71,16 +83,10 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
   cleanUp.add('life-signs', () => lifeSigns.stop());
   const refusals = createRefusals({ clock, log, store: createRefusalStore(postgres) });
   cleanUp.add('refusals', () => refusals.stop());
-  const keeper = createKeeper({
-    store: createSignalStore(postgres, committed),
-    ladderFor: (alarm) => ladderFor(escalation, alarm),
-    keyOf: joiningKey,
-    log,
-  });
-  gauge(registry, 'signals_waiting', 'Signals that wait for their commit', () => keeper.waiting());
+  const { spill, direct, directSha256 } = await startSpill({ ...parts, postgres, escalation });
   const counted = intakeCounter(registry);
   const acceptOne = createAccept({
-    keeper,
+    keeper: spill,
     noting: {
       seen: (...told) => lifeSigns.seen(...told),
       unknown: (source, protocol) => refusals.count({ protocol, source, code: 'unknown-device', detail: 'sign of life' }),
@@ -102,7 +108,7 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     register,
     refusals,
     accept,
-    keeper,
+    spill,
     postgres,
     voice: configuration.centre.voice,
     ownMunicipality,
@@ -123,27 +129,29 @@ export async function startIntake(parts: IntakeParts): Promise<IntakeAddresses> 
     models,
     store,
     lifeSigns,
-    keep: (signal) => keeper.keep(signal),
+    keep: (signal) => spill.keep(signal),
     clock,
     random,
     log,
     bridgeSince: bridge === null ? null : () => bridge.readySince(),
   });
   cleanUp.add('silence', () => silence.stop());
-  gauge(registry, 'mqtt_connections', 'Devices that are connected over MQTT', () => broker.connections());
+  measureListeners(registry, { broker, scaip, bridge });
   checks.push(
     { name: 'mqtt', needed: true, check: () => Promise.resolve(null) },
     { name: 'sip', needed: true, check: () => Promise.resolve(null) },
   );
   // Devices that connect directly are served all the same, and another node would reach the platform no better.
   if (bridge !== null) checks.push({ name: 'bridge', needed: false, check: () => Promise.resolve(bridge.fault()) });
-  return {
+  const addresses = {
     mqtt: addressOf(broker),
     ...(broker.tlsPort === null ? {} : { mqtts: addressOf({ host: broker.host, port: broker.tlsPort }) }),
     sipUdp: addressOf(scaip.udp),
     sipTcp: addressOf(scaip.tcp),
     ...(scaip.tls === null ? {} : { sips: addressOf(scaip.tls) }),
+    direct,
   };
+  return { addresses, directSha256, spillWorks: () => spill.counts().fault === null };
 }
 
 function verdictOf(accepted: Accepted): string {

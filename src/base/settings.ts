@@ -41,6 +41,12 @@ const SETTINGS = z.object({
   MQTTS_PORT: port(8883),
   SIP_PORT: port(5060),
   SIPS_PORT: port(5061),
+  DIRECT_PORT: port(0),
+  SPILL_MAX_MB: z
+    .string()
+    .regex(/^([1-9]\d{0,4})$/, 'must be a number of megabytes from 1 to 99999')
+    .transform(Number)
+    .default(256),
   DATA_DIR: z.string().default('./var'),
   CONFIG_DIR: z.string().default('./config'),
   DATABASE_URL: url(['postgres:', 'postgresql:']).optional(),

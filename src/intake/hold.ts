@@ -75,7 +75,7 @@ const AT_ONCE = 100;
 const MOST_IN_HAND = 300;
 
 /** Without proof nobody ends, explains or postpones an alarm; what may be a call for help is never lost for want of it. */
-const HELD_ROLES: readonly SignalRole[] = ['need', 'technical', 'unreadable', 'call'];
+export const HELD_ROLES: readonly SignalRole[] = ['need', 'technical', 'unreadable', 'call'];
 
 /**
  * Begins with a look at once: what fell due while the centre was down is shown now. Any number of processes may sweep the

@@ -105,7 +105,7 @@ export function createSpill(parts: {
   let waiting = new Set<Waiting>();
   let waitingBytes = 0;
   let deferred = 0;
-  let left: Held[] = [];
+  const left: Held[] = [];
   let signalsLeft = 0;
   let lastAppend: Promise<unknown> = Promise.resolve();
   let watched = 0;
