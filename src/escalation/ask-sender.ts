@@ -53,12 +53,15 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
     }
     const why = result.result === 'failed' ? result.why : null;
     const providerId = result.result === 'sent' ? result.providerId : null;
-    for (const ask of asks) {
-      await recordAsk({ ledger, desk, clock, log }, ask, result.result, why, providerId);
-      if (result.result !== 'failed') continue;
-      await ledger.hasten(ask.alarm, ask.account, clock.now());
-      parts.hastened();
-    }
+    // All at once: one after the other, those of a large gathered message would outlast their lease and be sent again.
+    await Promise.all(
+      asks.map(async (ask) => {
+        await recordAsk({ ledger, desk, clock, log }, ask, result.result, why, providerId);
+        if (result.result !== 'failed') return;
+        await ledger.hasten(ask.alarm, ask.account, clock.now());
+        parts.hastened();
+      }),
+    );
   };
 
   async function tried(lead: LeasedAsk, asks: readonly LeasedAsk[]): Promise<NoticeResult> {

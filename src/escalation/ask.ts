@@ -50,7 +50,7 @@ export interface WaitingAsk {
 }
 
 export interface AskBacklog {
-  /** Pending asks of an urgency that are to be tried before `until`, the oldest first. @throws CentreError store-away */
+  /** Pending asks of an urgency that are to be tried before `until`: the most urgent first, then the oldest. @throws CentreError store-away */
   soon(urgency: Urgency, until: Instant, limit: number): Promise<readonly WaitingAsk[]>;
   /** Pending asks that should have been tried before `since`: the most urgent first, then the oldest. */
   overdue(since: Instant, limit: number): Promise<readonly WaitingAsk[]>;

@@ -1,6 +1,6 @@
 /** Keeps asks going: fills the queues from the rows, sends straight from its row what a queue forgot, and asks for reports. */
-import type { Milliseconds } from '../base/clock.ts';
-import { type AskBacklog, type AskQueue, type DeliveryReports, type SentAsk, type SentAsks, URGENCIES } from './ask.ts';
+import type { Instant, Milliseconds } from '../base/clock.ts';
+import { type AskBacklog, type AskQueue, type DeliveryReports, type SentAsk, type SentAsks, URGENCIES, type Urgency } from './ask.ts';
 import { type AskSenderParts, createAskSender, recordAsk } from './ask-sender.ts';
 
 /** Asks that fall due within this time are put into the queue with their delay. */
@@ -11,8 +11,14 @@ const LOOK_EVERY_MS: Milliseconds = 250;
 const REPORTS_EVERY_MS: Milliseconds = 1000;
 /** Put into the queue again after this time, in case that Redis has forgotten it; adding the same twice does nothing. */
 const ADD_AGAIN_MS: Milliseconds = 1000;
-const ADD_AT_ONCE = 500;
-const STRAIGHT_AT_ONCE = 16;
+/**
+ * So many of an urgency are read at once, and so many may be in its queue by us: beyond that they stay in their rows, where they
+ * are safe, until some were taken. It bounds our memory and Redis', and keeps what is hastened from standing behind thousands.
+ */
+const MOST_QUEUED = 500;
+/** While more than this are in the queue, it is filled up at the next turn, not at each commit. */
+const ENOUGH_QUEUED = 200;
+const STRAIGHT_AT_ONCE = 32;
 const REPORTS_AT_ONCE = 32;
 
 export interface AsksParts extends Omit<AskSenderParts, 'hastened'> {
@@ -37,24 +43,38 @@ export interface Asks {
 export function startAsks(parts: AsksParts): Asks {
   const { backlog, sent, reports, clock, log } = parts;
   const send = createAskSender({ ...parts, hastened: () => fill.poke() });
-  const queue = parts.openQueue(send);
-  const added = new Map<string, number>();
+  /** What is in the queues by us, and since when, until it is taken: by urgency, then by the ask. */
+  const queued = new Map<Urgency, Map<string, { readonly tryAt: Instant; readonly at: Instant }>>(URGENCIES.map((one) => [one, new Map()]));
+  const queue = parts.openQueue(async (id) => {
+    for (const asks of queued.values()) if (asks.delete(id)) break;
+    await send(id);
+  });
+  let filledAt: Instant = Number.NEGATIVE_INFINITY;
   const straightInHand = new Map<string, Promise<void>>();
   let straight = 0;
   let failures = 0;
 
   const fill = turns('ask-queue-not-filled', LOOK_EVERY_MS, async () => {
     const now = clock.now();
-    for (const [key, at] of added) if (now - at >= ADD_AGAIN_MS) added.delete(key);
-    for (const urgency of URGENCIES) {
-      const waiting = await backlog.soon(urgency, now + AHEAD_MS, ADD_AT_ONCE);
-      const fresh = waiting.filter(({ id, tryAt }) => !added.has(`${id} ${tryAt}`));
+    const turn = now - filledAt >= LOOK_EVERY_MS;
+    if (turn) filledAt = now;
+    for (const [urgency, asks] of queued) {
+      for (const [id, { at }] of asks) if (now - at >= ADD_AGAIN_MS) asks.delete(id);
+      if (asks.size > ENOUGH_QUEUED && !turn) continue;
+      const waiting = await backlog.soon(urgency, now + AHEAD_MS, MOST_QUEUED);
+      const fresh = waiting.filter(({ id, tryAt }) => asks.get(id)?.tryAt !== tryAt).slice(0, MOST_QUEUED - asks.size);
       if (fresh.length === 0) continue;
-      await queue.add(
-        urgency,
-        fresh.map(({ id, tryAt }) => ({ id, tryAt, delay: Math.max(0, tryAt - now) })),
-      );
-      for (const { id, tryAt } of fresh) added.set(`${id} ${tryAt}`, now);
+      // Before they are added: one that is taken while its fellows are still being added is no longer there.
+      for (const { id, tryAt } of fresh) asks.set(id, { tryAt, at: now });
+      try {
+        await queue.add(
+          urgency,
+          fresh.map(({ id, tryAt }) => ({ id, tryAt, delay: Math.max(0, tryAt - now) })),
+        );
+      } catch (error) {
+        for (const { id } of fresh) asks.delete(id);
+        throw error;
+      }
     }
   });
 
@@ -109,9 +129,7 @@ export function startAsks(parts: AsksParts): Asks {
   };
 
   async function settle(asks: readonly SentAsk[], status: 'delivered' | 'failed'): Promise<void> {
-    for (const ask of asks) {
-      await recordAsk(parts, ask, status, status === 'failed' ? 'not-delivered' : null, null);
-    }
+    await Promise.all(asks.map((ask) => recordAsk(parts, ask, status, status === 'failed' ? 'not-delivered' : null, null)));
   }
 
   /** One after the other, never two at once; a failure is logged when it begins and tried again at the next turn. */

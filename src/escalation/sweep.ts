@@ -47,11 +47,16 @@ export interface Sweep {
 }
 
 export const SWEEP_EVERY_MS: Milliseconds = 250;
-const PARALLEL = 12;
-/** Enough to keep all busy until the next look, few enough that something more urgent is not kept behind them. */
-const LOOK_AT = 256;
+/** In hand at once: the desk makes transactions of them, and while it is at some, others must be ready for the next. */
+const PARALLEL = 192;
+/** Enough to keep all busy until the next look, few enough that something more urgent is not kept behind them. All that is kept in memory. */
+const LOOK_AT = 1024;
 /** What has become due meanwhile and is more urgent than what is queued waits no longer than this. */
-const LOOK_AGAIN_MS: Milliseconds = 1000;
+const LOOK_AGAIN_MS: Milliseconds = 500;
+/** An alarm that others had locked at so many looks is waited for: it must not be left for ever. */
+const LEAVES = 2;
+/** At most so many are left alone for a moment; beyond that they are tried at each look, which costs time and forgets nothing. */
+const MOST_ASIDE = 5000;
 const FIRST_PAUSE_MS: Milliseconds = 1000;
 const LONGEST_PAUSE_MS: Milliseconds = 30_000;
 
@@ -61,7 +66,7 @@ const LONGEST_PAUSE_MS: Milliseconds = 30_000;
  */
 export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARALLEL, observe }: SweepParts): Sweep {
   const inHand = new Map<string, Promise<void>>();
-  const aside = new Map<string, { readonly until: Instant; readonly pause: Milliseconds }>();
+  const aside = new Map<string, Aside>();
   let queue: Due[] = [];
   let planner: Planner | null = null;
   let looking: Promise<void> | null = null;
@@ -104,7 +109,7 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
     try {
       const now = clock.now();
       lookedAt = now;
-      for (const [number, { until }] of aside) if (now - until > LONGEST_PAUSE_MS) aside.delete(number);
+      for (const [number, { until, left }] of aside) if (now - until > (left > 0 ? FIRST_PAUSE_MS : LONGEST_PAUSE_MS)) aside.delete(number);
       const busy = [...inHand.keys(), ...[...aside].filter(([, { until }]) => until > now).map(([number]) => number)];
       const found = await deadlines.due(now, LOOK_AT, busy);
       more = found.length === LOOK_AT;
@@ -142,6 +147,7 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
 
   async function pass({ alarm, deadline }: Due, planned: Planner): Promise<void> {
     const { number } = alarm;
+    const left = aside.get(number)?.left ?? 0;
     try {
       const answer = await desk.order({
         number,
@@ -150,11 +156,13 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
         version: null,
         doneAt: null,
         key: null,
+        // Whoever has it locked now is another sweep, as a rule: it does the same, and this one goes on with the next.
+        busy: left < LEAVES ? 'leave' : 'wait',
       });
       aside.delete(number);
       if ('refused' in answer) {
-        // Passed by somebody else, as a rule; should the row and its fold disagree, this one does not take every look.
-        aside.set(number, { until: clock.now() + SWEEP_EVERY_MS, pause: FIRST_PAUSE_MS / 2 });
+        // Passed by somebody else; should the row and its fold disagree, this one does not take every look.
+        putAside(number, { until: clock.now() + SWEEP_EVERY_MS, pause: FIRST_PAUSE_MS / 2, left: left + 1 });
         return;
       }
       passed += 1;
@@ -169,8 +177,21 @@ export function startSweep({ deadlines, desk, plan, clock, log, parallel = PARAL
         return;
       }
       const pause = Math.min(LONGEST_PAUSE_MS, (aside.get(number)?.pause ?? FIRST_PAUSE_MS / 2) * 2);
-      aside.set(number, { until: clock.now() + pause, pause });
+      putAside(number, { until: clock.now() + pause, pause, left: 0 });
       log.error('deadline-not-passed', { alarm: number, code: deadline.what, error });
     }
   }
+
+  function putAside(number: string, how: Aside): void {
+    if (aside.size < MOST_ASIDE) aside.set(number, how);
+  }
+}
+
+/** An alarm that is left alone for a moment. */
+interface Aside {
+  readonly until: Instant;
+  /** How long, after a failure; the next one doubles it. */
+  readonly pause: Milliseconds;
+  /** At how many looks in a row it was somebody else's. */
+  readonly left: number;
 }

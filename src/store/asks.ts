@@ -1,9 +1,10 @@
-/** The rows of asks: leased, put off, recorded; what is due, what is overdue, and what waits for a report. */
+/** The rows of asks: leased, put off, recorded, many at once; what is due, what is overdue, and what waits for a report. */
 import type pg from 'pg';
 import type { Channel } from '../alarms/command.ts';
 import type { AlarmPriority } from '../alarms/signal.ts';
 import { type Instant, type Milliseconds, toIso } from '../base/clock.ts';
-import type { AskBacklog, AskLedger, LeasedAsk, SentAsk, SentAsks, Urgency } from '../escalation/ask.ts';
+import type { AskBacklog, AskLedger, AskOutcome, LeasedAsk, SentAsk, SentAsks, Urgency } from '../escalation/ask.ts';
+import { gathering } from '../intake/gather.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
 import { inTransaction } from './transaction.ts';
@@ -14,26 +15,31 @@ const PACE_MS: Milliseconds = 60_000;
 const REPORTS_FOR_MS: Milliseconds = 10 * 60_000;
 const FIRST_REPORT_MS: Milliseconds = 2000;
 
+/**
+ * Of so many others at most a gathered message tells: all of them must be recorded well within the lease. Whoever is behind
+ * more than that is told of the rest a minute later.
+ */
+const GATHERED_AT_MOST = 1000;
+/** Leases, and results, of so many asks share a statement. */
+const AT_ONCE = 64;
+
+const LEASE_ALL = 'select * from lease_asks($1, $2, $3)';
 /** `skip locked`: an ask that somebody else is taking is not waited for, and no two leases can wait for each other. */
 const TAKE = `select k.id, k.alarm, k.account, k.channel, k.due_at, k.attempts + 1 as attempt, a.priority,
     a.municipality, a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
   from ask k join alarm a on a.number = k.alarm left join account p on p.username = k.account and p.disabled_at is null`;
 const TAKE_ONE = `${TAKE} where k.id = $1 and k.state = 'pending' and k.try_at <= $2 for update of k skip locked`;
 const TAKE_OTHERS = `${TAKE} where k.account = $1 and k.state = 'pending' and k.channel = 'sms' and k.try_at <= $2 and k.id <> $3
-  and a.priority_rank > 0 order by k.due_at, k.id for update of k skip locked`;
-const KIND = `select k.account, k.channel, a.priority_rank from ask k join alarm a on a.number = k.alarm
-  where k.id = $1 and k.state = 'pending' and k.try_at <= $2`;
+  and a.priority_rank > 0 order by k.due_at, k.id limit ${GATHERED_AT_MOST} for update of k skip locked`;
 const MAKE_PACE = 'insert into sms_pace (account, ask, next_at) values ($1, $2, $3) on conflict do nothing';
 const PACE = 'select ask, next_at from sms_pace where account = $1 for update';
 const SET_PACE = 'update sms_pace set ask = $2, next_at = $3 where account = $1';
-const WAIT_FOR_PACE = `update ask set try_at = $2 where id = $1 and state = 'pending' and try_at <= $3`;
+/** All that wait for the person's minute, not only the one that was to be sent: with hundreds, each would come to ask. */
+const WAIT_FOR_PACE = `update ask set try_at = $2 where id in (select k.id from ask k join alarm a on a.number = k.alarm
+  where k.account = $1 and k.state = 'pending' and k.channel = 'sms' and k.try_at <= $3 and k.id <> $4 and a.priority_rank > 0
+  order by k.id for update of k skip locked)`;
 const LEASE = `update ask set try_at = $2, attempts = attempts + 1 where id = any($1::uuid[])`;
-
-interface KindRow {
-  readonly account: string;
-  readonly channel: Channel;
-  readonly priority_rank: number;
-}
+const AGAIN = `update ask set try_at = $2 where id in (select id from ask where id = any($1::uuid[]) and state = 'pending' order by id for update)`;
 
 interface TakenRow {
   readonly id: string;
@@ -48,39 +54,88 @@ interface TakenRow {
   readonly phone: string;
 }
 
+/** What a lease of several finds: an ask that was taken, or one that its person's pace decides about. */
+type FoundRow = (TakenRow & { readonly paced: false }) | { readonly id: string; readonly account: string; readonly paced: true };
+
 const leased = ({ id, alarm, account, channel, due_at, attempt, priority, municipality, zone, phone }: TakenRow): LeasedAsk => {
   return { id, alarm, account, channel, phone, priority, municipality, zone, dueAt: due_at.getTime(), attempt };
 };
 
 export function createAskLedger(postgres: Postgres): AskLedger {
+  const leaseOne = gathering(AT_ONCE, async (wishes: readonly Wish[]) => {
+    const now = Math.max(...wishes.map((wish) => wish.now));
+    const until = Math.max(...wishes.map((wish) => wish.leaseUntil));
+    const values = [wishes.map(({ id }) => id), toIso(now), toIso(until)];
+    const rows = await rowsOf<FoundRow>(postgres, LEASE_ALL, values, 'lease-asks');
+    const found = new Map(rows.map((row) => [row.id, row]));
+    return wishes.map(({ id }) => {
+      const row = found.get(id) ?? null;
+      // The same id twice at once: one of them has the lease.
+      found.delete(id);
+      return row;
+    });
+  });
+  const recordOne = gathering(AT_ONCE, async (results: readonly Result[]) => {
+    const rows = lastOfEach(results).map(({ id, outcome, providerId, now }) => {
+      return { id, outcome, provider_id: providerId, recorded_at: toIso(now), try_at: toIso(now + FIRST_REPORT_MS) };
+    });
+    await rowsOf(postgres, 'select record_asks($1)', [JSON.stringify(rows)], 'record-asks');
+    return results.map(() => undefined);
+  });
+  const hastenOne = gathering(AT_ONCE, async (all: readonly { alarm: string; account: string; now: Instant }[]) => {
+    const values = [all.map(({ alarm }) => alarm), all.map(({ account }) => account), toIso(Math.max(...all.map(({ now }) => now)))];
+    await rowsOf(postgres, 'select hasten_asks($1, $2, $3)', values, 'hasten-asks');
+    return all.map(() => undefined);
+  });
   return {
-    lease: (id, now, leaseUntil) =>
-      inTransaction(postgres, async (client) => {
-        const kind = (await client.query<KindRow>({ name: 'ask-kind', text: KIND, values: [id, toIso(now)] })).rows[0];
-        if (kind === undefined) return [];
-        const paced = kind.channel === 'sms' && kind.priority_rank > 0;
-        if (paced && !(await mayHaveMessage(client, kind.account, id, now))) return [];
-        const lead = (await client.query<TakenRow>({ name: 'take-ask', text: TAKE_ONE, values: [id, toIso(now)] })).rows[0];
-        if (lead === undefined) return [];
-        const taken = paced ? [lead, ...(await client.query<TakenRow>(TAKE_OTHERS, [lead.account, toIso(now), id])).rows] : [lead];
-        if (paced) await client.query(SET_PACE, [lead.account, id, toIso(now + PACE_MS)]);
-        await client.query(LEASE, [taken.map((row) => row.id), toIso(leaseUntil)]);
-        return taken.map(leased);
-      }),
+    async lease(id, now, leaseUntil) {
+      const found = await leaseOne({ id, now, leaseUntil });
+      if (found === null) return [];
+      return found.paced ? leasePaced(postgres, found.account, { id, now, leaseUntil }) : [leased(found)];
+    },
     async again(ids, tryAt) {
-      await rowsOf(postgres, `update ask set try_at = $2 where id = any($1::uuid[]) and state = 'pending'`, [ids, toIso(tryAt)]);
+      await rowsOf(postgres, AGAIN, [ids, toIso(tryAt)]);
     },
-    async record(id, outcome, providerId, now) {
-      // A sent one keeps the instant of sending; its next try_at is when the provider is asked for a report.
-      const text = `update ask set state = $2, provider_id = coalesce($3, provider_id), recorded_at = $4, try_at = $5
-        where id = $1 and state in ('pending', 'sent') and state <> $2`;
-      await rowsOf(postgres, text, [id, outcome, providerId, toIso(now), toIso(now + FIRST_REPORT_MS)]);
-    },
-    async hasten(alarm, account, now) {
-      const text = `update ask set due_at = $3, try_at = $3 where alarm = $1 and account = $2 and state = 'pending' and due_at > $3`;
-      await rowsOf(postgres, text, [alarm, account, toIso(now)]);
-    },
+    record: (id, outcome, providerId, now) => recordOne({ id, outcome, providerId, now }),
+    hasten: (alarm, account, now) => hastenOne({ alarm, account, now }),
   };
+}
+
+interface Wish {
+  readonly id: string;
+  readonly now: Instant;
+  readonly leaseUntil: Instant;
+}
+
+interface Result {
+  readonly id: string;
+  readonly outcome: AskOutcome;
+  readonly providerId: string | null;
+  readonly now: Instant;
+}
+
+/** One result for each ask, as if they had been recorded one after the other: only "sent" is followed by another. */
+function lastOfEach(results: readonly Result[]): Result[] {
+  const last = new Map<string, Result>();
+  for (const result of results) {
+    const before = last.get(result.id);
+    if (before === undefined) last.set(result.id, result);
+    else if (before.outcome === 'sent') last.set(result.id, { ...result, providerId: result.providerId ?? before.providerId });
+  }
+  return [...last.values()];
+}
+
+/** An SMS about anything but life: with it goes all that is due for its person, once a minute. */
+function leasePaced(postgres: Postgres, account: string, { id, now, leaseUntil }: Wish): Promise<LeasedAsk[]> {
+  return inTransaction(postgres, async (client) => {
+    if (!(await mayHaveMessage(client, account, id, now))) return [];
+    const lead = (await client.query<TakenRow>({ name: 'take-ask', text: TAKE_ONE, values: [id, toIso(now)] })).rows[0];
+    if (lead === undefined) return [];
+    const taken = [lead, ...(await client.query<TakenRow>(TAKE_OTHERS, [account, toIso(now), id])).rows];
+    await client.query(SET_PACE, [account, id, toIso(now + PACE_MS)]);
+    await client.query(LEASE, [taken.map((row) => row.id), toIso(leaseUntil)]);
+    return taken.map(leased);
+  });
 }
 
 /**
@@ -91,12 +146,14 @@ async function mayHaveMessage(client: pg.ClientBase, account: string, id: string
   await client.query(MAKE_PACE, [account, id, toIso(now)]);
   const pace = (await client.query<{ ask: string; next_at: Date }>(PACE, [account])).rows[0];
   if (pace === undefined || pace.ask === id || pace.next_at.getTime() <= now) return true;
-  await client.query(WAIT_FOR_PACE, [id, pace.next_at, toIso(now)]);
+  await client.query(WAIT_FOR_PACE, [account, pace.next_at, toIso(now), pace.ask]);
   return false;
 }
 
 /** Ranks of alarms.priority_rank: 0 life, 1 urgent, 2 care, 3 technical. */
 const RANKS: Readonly<Record<Urgency, readonly [number, number]>> = { life: [0, 0], urgent: [1, 1], care: [2, 3] };
+
+const DUE = 'select id, try_at from due_asks($1, $2, $3, $4)';
 
 interface WaitingRow {
   readonly id: string;
@@ -107,13 +164,10 @@ const waiting = ({ id, try_at: at }: WaitingRow) => ({ id, tryAt: at.getTime() }
 export function createAskBacklog(postgres: Postgres): AskBacklog {
   return {
     async soon(urgency, until, limit) {
-      const text = `select id, try_at from ask where state = 'pending' and priority_rank between $1 and $2 and try_at <= $3
-        order by try_at limit $4`;
-      return (await rowsOf<WaitingRow>(postgres, text, [...RANKS[urgency], toIso(until), limit])).map(waiting);
+      return (await rowsOf<WaitingRow>(postgres, DUE, [...RANKS[urgency], toIso(until), limit], 'due-asks')).map(waiting);
     },
     async overdue(since, limit) {
-      const text = `select id, try_at from ask where state = 'pending' and try_at <= $1 order by priority_rank, try_at limit $2`;
-      return (await rowsOf<WaitingRow>(postgres, text, [toIso(since), limit])).map(waiting);
+      return (await rowsOf<WaitingRow>(postgres, DUE, [0, 3, toIso(since), limit], 'due-asks')).map(waiting);
     },
   };
 }

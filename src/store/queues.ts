@@ -15,7 +15,7 @@ interface AskJob {
 /** BullMQ's own settings would re-run a killed worker's job after 59 s and fail it for good at its second crash. */
 const WORKER = { lockDuration: 5000, stalledInterval: 2000, maxStalledCount: 100, drainDelay: 1 } as const;
 /** A gateway that hangs must not hold the urgent asks of others: life has the most workers. */
-const CONCURRENCY: Readonly<Record<Urgency, number>> = { life: 16, urgent: 8, care: 8 };
+const CONCURRENCY: Readonly<Record<Urgency, number>> = { life: 32, urgent: 12, care: 12 };
 const CANARY_EVERY_MS: Milliseconds = 2000;
 /** A canary that nobody has run for this long: the workers are dead, whatever they say of themselves. */
 const CANARY_DEAD_MS: Milliseconds = 6000;
@@ -44,6 +44,8 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   let stopped = false;
   let looking: Promise<void> | null = null;
   const waiting = new Map<Urgency, number>();
+  /** When a worker began a job last: as good as the canary, which may stand behind hundreds. */
+  const worked = new Map<Urgency, number>();
   let failingSince: number | null = null;
   const canaries = clock.every(CANARY_EVERY_MS, () => {
     looking ??= within(lookAtCanaries())
@@ -83,7 +85,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
       if ((await queue.getJob('canary')) === undefined) {
         await queue.add('canary', { ask: null }, { jobId: 'canary' });
         waiting.set(urgency, now);
-      } else if (now - (waiting.get(urgency) ?? now) > CANARY_DEAD_MS) {
+      } else if (now - Math.max(waiting.get(urgency) ?? now, worked.get(urgency) ?? 0) > CANARY_DEAD_MS) {
         return renew();
       } else if (!waiting.has(urgency)) waiting.set(urgency, now);
     }
@@ -143,7 +145,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
     };
     const queues = { life: queueOf('life'), urgent: queueOf('urgent'), care: queueOf('care') };
     const workers = URGENCIES.map((urgency) => {
-      const worker = new Worker<AskJob>(`asks-${urgency}`, async ({ data }) => (data.ask === null ? undefined : run(data.ask)), {
+      const worker = new Worker<AskJob>(`asks-${urgency}`, ({ data }) => run(urgency, data.ask), {
         connection: working,
         concurrency: CONCURRENCY[urgency],
         skipVersionCheck: true,
@@ -166,7 +168,9 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   }
 
   /** What goes wrong stays in the row: the job is over, and the row is tried again by its own time. */
-  async function run(ask: string): Promise<void> {
+  async function run(urgency: Urgency, ask: string | null): Promise<void> {
+    worked.set(urgency, clock.now());
+    if (ask === null) return;
     try {
       await work(ask);
     } catch (error) {

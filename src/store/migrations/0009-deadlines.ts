@@ -88,4 +88,83 @@ begin
   end if;
 end
 $$;
+
+-- Pending asks that are to be tried before an instant, the most urgent first: read as due_deadlines.
+drop index ask_pending;
+create function due_asks(from_rank int, to_rank int, until timestamptz, most int)
+returns table (id uuid, try_at timestamptz) language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  left_over int := most;
+  found_here int;
+begin
+  for rank in from_rank..to_rank loop
+    exit when left_over <= 0;
+    return query
+      select k.id, k.try_at from ask k where k.state = 'pending' and k.priority_rank = rank and k.try_at <= until
+      order by k.try_at limit left_over;
+    get diagnostics found_here = row_count;
+    left_over := left_over - found_here;
+  end loop;
+end
+$$;
+
+-- Takes those that are pending and due. An SMS about anything but life is only found: its person's pace decides about it.
+-- Skip locked: what somebody else is taking is not waited for, and no two leases can wait for each other.
+create function lease_asks(ids uuid[], now timestamptz, until timestamptz)
+returns table (
+  id uuid, alarm bigint, account text, channel text, due_at timestamptz, attempt int, priority text, municipality text, zone text,
+  phone text, paced boolean
+) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with wanted as (
+      select k.id, k.account, k.channel = 'sms' and a.priority_rank > 0 as paced, a.priority, a.municipality,
+        a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
+      from ask k join alarm a on a.number = k.alarm left join account p on p.username = k.account and p.disabled_at is null
+      where k.id = any(lease_asks.ids) and k.state = 'pending' and k.try_at <= lease_asks.now
+      order by k.id for update of k skip locked
+    ), taken as (
+      update ask k set try_at = lease_asks.until, attempts = k.attempts + 1 from wanted w where k.id = w.id and not w.paced
+      returning k.id, k.alarm, k.account, k.channel, k.due_at, k.attempts, w.priority, w.municipality, w.zone, w.phone, false
+    )
+    select * from taken
+    union all select w.id, null, w.account, null, null, null, null, null, null, null, true from wanted w where w.paced;
+end
+$$;
+
+-- How asks went; a sent one keeps the instant of sending, and is looked for a report later. What was withdrawn stays so.
+create function record_asks(results jsonb) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  with told as (
+    select * from jsonb_to_recordset(results) as r(id uuid, outcome text, provider_id text, recorded_at timestamptz, try_at timestamptz)
+  ), locked as (
+    select k.id from ask k where k.id = any(array(select t.id from told t)) order by k.id for update
+  )
+  update ask k set state = t.outcome, provider_id = coalesce(t.provider_id, k.provider_id), recorded_at = t.recorded_at, try_at = t.try_at
+  from locked l join told t on t.id = l.id
+  where k.id = l.id and k.state in ('pending', 'sent') and k.state <> t.outcome;
+end
+$$;
+
+-- These people's other asks about these alarms are due now: a channel has failed, waiting for the next helps nobody.
+create function hasten_asks(alarms bigint[], accounts text[], now timestamptz) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  ids uuid[];
+begin
+  ids := array(
+    select k.id from unnest(hasten_asks.alarms, hasten_asks.accounts) as m(alarm, account)
+    join ask k on k.alarm = m.alarm and k.account = m.account
+    where k.state = 'pending' and k.due_at > hasten_asks.now order by k.id for update of k);
+  update ask set due_at = hasten_asks.now, try_at = hasten_asks.now where id = any(ids);
+end
+$$;
 `;
