@@ -32,7 +32,7 @@ import { createPresence } from '../store/presence.ts';
 import { createWatchReports } from '../store/watch-reports.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
-import { gauge } from './measures.ts';
+import { measureConsole } from './measures-parts.ts';
 import type { Stores } from './stores.ts';
 import type { TlsIdentity } from './tls.ts';
 
@@ -158,16 +158,12 @@ export async function startConsole(parts: ConsoleStart): Promise<Console> {
   if (server instanceof TlsServer) cleanUp.add('https', tls?.onChange((pair) => server.setSecureContext(pair)) ?? (() => undefined));
   cleanUp.add('http', () => console.stop());
   cleanUp.add('sockets', () => sockets.stop());
-  gauge(registry, 'console_sockets', 'Consoles and responder pages that are connected', () => sockets.stats().sockets);
-  gauge(registry, 'direct_intakes', 'Intake processes whose direct stream is read', () => direct.stats().connected);
-  gauge(registry, 'direct_intakes_unheard', 'Intake processes whose direct stream cannot be read', () => direct.stats().unheard);
-  gauge(registry, 'direct_alarms', 'Provisional alarms that are shown', () => direct.stats().held);
-  gauge(registry, 'direct_alarms_dropped', 'Provisional alarms for which there was no room', () => direct.stats().dropped);
-  gauge(registry, 'feed_lag_seconds', 'Age of the last change when it was read', () => hub.stats().lagMs / 1000);
+  measureConsole(registry, { hub, sockets });
   return console;
 }
 
-async function versionOf(): Promise<string> {
+/** Of package.json. */
+export async function versionOf(): Promise<string> {
   const file: unknown = JSON.parse(await readFile(path.join(ROOT, 'package.json'), 'utf8'));
   return typeof file === 'object' && file !== null && 'version' in file ? String(file.version) : '0';
 }

@@ -23,6 +23,7 @@ import { openAskQueue } from '../store/queues.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Configuration } from './configuration.ts';
 import { lateness } from './measures.ts';
+import { measureEscalation } from './measures-parts.ts';
 import type { Stores } from './stores.ts';
 
 export interface EscalationParts {
@@ -97,6 +98,7 @@ export function startEscalation(parts: EscalationParts): Pick<Asks, 'poke' | 're
     check: () => Promise.resolve(clock.now() - sweep.stats().lookedAt < SWEEP_SILENT_MS ? null : 'No deadline has been looked for lately.'),
   });
 
+  measureEscalation(registry, { sweep, asks });
   const leases = startLeaseSweep({ desk, leases: createClaimLeases(postgres), clock, log });
   cleanUp.add('claim-leases', () => leases.stop());
   return asks;

@@ -1,4 +1,4 @@
-/** The figures that the composition root itself gives to Prometheus. */
+/** Figures for Prometheus: how one is made, and those that the parts observe themselves. Never a person or a device in a label. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60];
@@ -30,3 +30,47 @@ export function gauge(registry: Registry, name: string, help: string, read: () =
   });
   void made;
 }
+
+/** Figures that are told apart by their labels; read when they are asked for, and gone when they are not told any more. */
+export function gauges<L extends string>(
+  registry: Registry,
+  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly L[] },
+  read: () => Promise<readonly (readonly [Record<L, string>, number])[]> | readonly (readonly [Record<L, string>, number])[],
+): void {
+  const made: Gauge<L> = new Gauge({
+    name,
+    help,
+    labelNames: labels,
+    registers: [registry],
+    async collect() {
+      const told = await read();
+      this.reset();
+      for (const [label, value] of told) this.set(label, value);
+    },
+  });
+  void made;
+}
+
+/** Counts of one thing, by what they were, that a part keeps itself; read when they are asked for. They only grow. */
+export function counts<L extends string>(
+  registry: Registry,
+  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly L[] },
+  read: () => Promise<readonly (readonly [Record<L, string>, number])[]> | readonly (readonly [Record<L, string>, number])[],
+): void {
+  const made: Counter<L> = new Counter({
+    name,
+    help,
+    labelNames: labels,
+    registers: [registry],
+    async collect() {
+      const told = await read();
+      this.reset();
+      for (const [label, value] of told) this.inc(label, value);
+    },
+  });
+  void made;
+}
+
+/** The same of one count without labels. */
+export const count = (registry: Registry, name: string, help: string, read: () => number): void =>
+  counts(registry, { name, help, labels: [] }, () => [[{}, read()]]);
