@@ -12,6 +12,7 @@ import { access, link, mkdir, open, readFile, readdir, realpath, rename, rm, unl
 import path from 'node:path';
 import process from 'node:process';
 import { CentreError, systemCode } from '../base/errors.ts';
+import { makeFolder } from './made-folders.ts';
 import { startOf } from './processes.ts';
 
 export interface DataDir {
@@ -44,7 +45,7 @@ export async function openDataDir(folder: string): Promise<DataDir> {
 }
 
 async function take(absolute: string): Promise<DataDir> {
-  await mkdir(absolute, { recursive: true, mode: 0o700 });
+  makeFolder(absolute);
   const folder = await realpath(absolute);
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   const lock = await takeLock(folder);

@@ -19,6 +19,7 @@ import path from 'node:path';
 import process from 'node:process';
 import pg from 'pg';
 import { systemCode } from '../base/errors.ts';
+import { syncNames } from './made-folders.ts';
 import { type Account, findProgram, startFailed } from './postgres-binaries.ts';
 import { type PrivateServer, type PrivateServerOptions, dyingWithUs, keepRunning } from './private-server.ts';
 import { socketFolder } from './socket-folder.ts';
@@ -164,6 +165,8 @@ function makeCluster(initdb: string, account: Account, folder: string): void {
     throw startFailed(`a new PostgreSQL could not be made in ${next} (${words})`, 'make room or mend the rights there', made.error);
   }
   renameSync(next, folder);
+  // initdb has synced all in it; were its name lost in a power cut, the next start would make a new one and clear this away.
+  syncNames(path.dirname(folder));
 }
 
 function checkVersion(postgres: string, folder: string): void {

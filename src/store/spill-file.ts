@@ -10,12 +10,13 @@
  *   ones may go in any order. Numbers go on from the highest found: the newest segment is never removed.
  * - A mark "done" is a saving of work and no more: what is replayed twice is known by its receipt id.
  */
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, open } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock, Milliseconds } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
 import { NotSpilled, type OpenedSpill, type SpillEntry, type SpillFault, type SpillKind, type SpillLog } from '../intake/spill-log.ts';
+import { makeFolder } from './made-folders.ts';
 import { type Frame, MAX_PAYLOAD, encodeFrame, frameSize } from './spill-frame.ts';
 import {
   type FoundSegments,
@@ -59,7 +60,7 @@ export async function openSpillFile(parts: SpillFileParts): Promise<OpenedSpill>
   const { folder, log } = parts;
   let found: FoundSegments;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     await chmod(folder, 0o700);
     found = await readSegments(folder, log);
   } catch (error) {

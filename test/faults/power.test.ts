@@ -52,8 +52,7 @@ function disk(t: Test, kind: 'journaling' | 'posix' = 'journaling', before: Reco
         '-e',
         `const fs = require('node:fs'); const at = (name) => ${JSON.stringify(`${folder}/`)} + name; ${statements}`,
       ),
-    cut: (everything, seed = 1) =>
-      cut({ roots: [folder], posixRoots: kind === 'posix' ? [folder] : [], journal, graves, random: dice(seed), everything }),
+    cut: (everything, seed = 1) => cut({ roots: [folder], posix: () => kind === 'posix', journal, graves, random: dice(seed), everything }),
     read: (name) => readFileSync(path.join(folder, name), 'latin1'),
     has: (name) => existsSync(path.join(folder, name)),
   };

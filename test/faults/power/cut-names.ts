@@ -10,8 +10,8 @@ export const isName = ({ kind }: Entry): boolean => NAME_KINDS.has(kind);
  *
  * A sync of the folder brings the names in it to the disk. Outside of `posix` a sync of the file itself brings its own name
  * along, as ext4, xfs and btrfs do; fdatasync does so only for a file that is new. What a change on the disk rests upon
- * (the same name, or a folder above) is on the disk too: no file system leaves a name with a history that contradicts itself.
- * @param posix tells of a path that nothing but a sync of its folder counts there
+ * (an earlier one of the same name, or the folder above) is on the disk too: no name has a history that contradicts itself.
+ * @param posix tells of a path that nothing but a sync of its folder counts there: its folder may be gone with all in it
  */
 export function looseNames(entries: readonly Entry[], posix: (path: string) => boolean): Entry[] {
   const folders = new Map<number, number>();
@@ -34,20 +34,24 @@ export function looseNames(entries: readonly Entry[], posix: (path: string) => b
     return covers(kind === 'create' ? newFiles : files, ino, seq);
   };
   const restsOn = new Set<string>();
+  const restsIn = new Set<string>();
   const loose: Entry[] = [];
   for (const entry of entries.filter(isName).toReversed()) {
     const names = entry.path2 === '' ? [entry.path] : [entry.path, entry.path2];
-    if (!isSynced(entry) && !names.some((name) => restsOn.has(name))) {
+    if (!isSynced(entry) && !names.some((name) => restsOn.has(name) || (restsIn.has(name) && !posix(name)))) {
       loose.push(entry);
       continue;
     }
-    for (const name of names) for (const part of withFolders(name)) restsOn.add(part);
+    for (const name of names) {
+      restsOn.add(name);
+      for (const folder of foldersOf(name)) restsIn.add(folder);
+    }
   }
   return loose.toReversed();
 }
 
-function withFolders(name: string): string[] {
-  const all = [name];
+function foldersOf(name: string): string[] {
+  const all: string[] = [];
   for (let end = name.lastIndexOf('/'); end > 0; end = name.lastIndexOf('/', end - 1)) all.push(name.slice(0, end));
   return all;
 }

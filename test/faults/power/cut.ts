@@ -8,8 +8,8 @@ import { type Entry, readJournal } from './journal.ts';
 export interface CutOptions {
   /** Folders whose files were recorded. */
   readonly roots: readonly string[];
-  /** Those of them where a name is on the disk only when its folder was synced, as POSIX has it. */
-  readonly posixRoots: readonly string[];
+  /** Whether this name is on the disk only when its folder was synced, as POSIX has it. */
+  posix(path: string): boolean;
   readonly journal: string;
   readonly graves: string;
   readonly random: () => number;
@@ -32,12 +32,12 @@ export interface CutReport {
  * @throws Error when something happened there that the shim cannot record
  */
 export function cut(options: CutOptions): CutReport {
-  const { roots, posixRoots, journal, graves, random, everything } = options;
+  const { roots, posix, journal, graves, random, everything } = options;
   const entries = readJournal(journal);
   const strange = entries.find(({ kind }) => kind === 'unsupported');
   if (strange !== undefined) throw new Error(`the power shim cannot record this: ${strange.path}`);
 
-  const loose = looseNames(entries, (name) => posixRoots.some((root) => isBelow(name, root)));
+  const loose = looseNames(entries, posix);
   const kept = everything ? 0 : Math.floor(random() * (loose.length + 1));
   takeBackNames(loose.slice(kept));
 
@@ -65,7 +65,6 @@ export function forgetRecords(journal: string, graves: string): void {
 }
 
 const isContent = ({ kind }: Entry): boolean => kind === 'write' || kind === 'resize';
-const isBelow = (name: string, root: string): boolean => name === root || name.startsWith(`${root}/`);
 
 function unsynced(entries: readonly Entry[]): { changes: Map<number, Entry[]>; syncedWrites: Set<number> } {
   const upto = new Map<number, number>();

@@ -8,7 +8,7 @@ import { call } from '../../support/outside.ts';
 import { type Centre, type Scope, kill, spawnCentre, sql } from '../../support/process.ts';
 import { until } from '../../support/stores.ts';
 import type { DiskName } from './disk-full.ts';
-import { type Load, type PowerResult, compare, freshData, scoped, startLoad } from './field.ts';
+import { type Load, type PowerResult, compare, freshFolder, importRegister, scoped, startLoad } from './field.ts';
 
 const HOUSEHOLDS = 4;
 const BETWEEN_MS = 30;
@@ -45,7 +45,9 @@ say(JSON.stringify(result));
 
 function fillOnce(disk: DiskName): Promise<Told> {
   return scoped(async (scope) => {
-    const { dataDir } = await freshData(scope, HOUSEHOLDS);
+    const folder = freshFolder(scope);
+    const { dataDir } = folder;
+    await importRegister(folder, HOUSEHOLDS);
     const place = disk === 'all' ? dataDir : path.join(dataDir, disk);
     onSmallDisk(scope, place, SIZES[disk]);
     const centre = spawnCentre(scope, { dataDir, env: { LOG_LEVEL: 'warn' } });

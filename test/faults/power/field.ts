@@ -59,20 +59,21 @@ export function dice(seed: number): () => number {
   };
 }
 
-/** A folder with a register of `households`, whose centre has run once and was stopped well. */
-export async function freshData(scope: Scope, households: number): Promise<{ base: string; dataDir: string }> {
+/** A temporary folder for a centre's data and for what a scenario needs beside it. */
+export function freshFolder(scope: Scope): { base: string; dataDir: string } {
   const base = realpathSync(mkdtempSync(path.join(tmpdir(), 'power-')));
   scope.teardown(() => rmSync(base, { recursive: true, force: true }));
-  const dataDir = path.join(base, 'data');
-  await fill(dataDir, base, households);
-  return { base, dataDir };
+  return { base, dataDir: path.join(base, 'data') };
 }
 
-/** @throws Error with what the import said */
-export async function fill(dataDir: string, base: string, households: number): Promise<void> {
+/**
+ * The centre's first use: makes its stores and imports a register of `households`; nothing runs afterwards.
+ * @throws Error with what the import said
+ */
+export async function importRegister({ base, dataDir }: { base: string; dataDir: string }, households: number, env = {}): Promise<void> {
   const register = path.join(base, 'register.csv');
   writeFileSync(register, registerOf(households));
-  const imported = await admin(dataDir, ['import', register]);
+  const imported = await admin(dataDir, ['import', register], env);
   if (imported.code !== 0) throw new Error(`the register cannot be imported: ${imported.stderr}${imported.stdout}`);
 }
 
