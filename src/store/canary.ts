@@ -16,7 +16,7 @@ import { type Instant, type Milliseconds, minutes, toIso } from '../base/clock.t
 import { CentreError } from '../base/errors.ts';
 import type { Random } from '../base/ids.ts';
 import { ha1 } from '../protocols/sip/digest.ts';
-import type { CanarySetUp, CanaryStore } from '../watch/canary.ts';
+import type { CanarySetUp, CanaryStore } from '../watch/canary-store.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
 import { inTransaction } from './transaction.ts';
@@ -54,6 +54,9 @@ const SESSION_OF = `
   where s.username = excluded.username`;
 const CLAIM = `
   update canary_round set next_at = $3, turn = turn + 1 where protocol = $1 and next_at <= $2 returning turn, secret`;
+const ENDED = `
+  update canary_round set fine_at = case when $3 then $2 else fine_at end, in_row = case when $3 then least(in_row + 1, 1000000) else 0 end
+  where protocol = $1`;
 
 /** @param realm SIP_REALM, which the digest of the SCAIP device holds */
 export function createCanaryStore(postgres: Postgres, { realm, random }: { readonly realm: string; readonly random: Random }): CanaryStore {
@@ -69,12 +72,13 @@ export function createCanaryStore(postgres: Postgres, { realm, random }: { reado
       const [row] = await rowsOf<{ turn: string; secret: string }>(postgres, CLAIM, [protocol, toIso(by), toIso(next)]);
       return row === undefined ? null : { turn: Number(row.turn), secret: row.secret };
     },
-    async fineAt() {
-      const rows = await rowsOf<{ protocol: CanaryProtocol; fine_at: Date | null }>(postgres, 'select protocol, fine_at from canary_round');
-      return new Map(rows.map(({ protocol, fine_at }) => [protocol, fine_at?.getTime() ?? null]));
+    async standing() {
+      type Row = { protocol: CanaryProtocol; fine_at: Date | null; in_row: number };
+      const rows = await rowsOf<Row>(postgres, 'select protocol, fine_at, in_row from canary_round');
+      return new Map(rows.map(({ protocol, fine_at, in_row: inRow }) => [protocol, { fineAt: fine_at?.getTime() ?? null, inRow }]));
     },
     async ended(protocol, at, fine) {
-      if (fine) await rowsOf(postgres, 'update canary_round set fine_at = $2 where protocol = $1', [protocol, toIso(at)]);
+      await rowsOf(postgres, ENDED, [protocol, toIso(at), fine]);
     },
     forget: (before) => forget(postgres, before),
     async leave({ operator, responder }) {

@@ -2,43 +2,14 @@
 import { createHash } from 'node:crypto';
 import { CANARY_PROTOCOLS, type CanaryProtocol } from '../alarms/canary.ts';
 import { type Clock, type Instant, type Milliseconds, minutes, seconds, toIso } from '../base/clock.ts';
+import { CentreError } from '../base/errors.ts';
 import { type Random, secret } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { type CanaryStep, Course, whyOf } from './canary-course.ts';
 import { type RoundPlan, type RoundResult, playRound } from './canary-round.ts';
+import type { CanaryStore } from './canary-store.ts';
 import type { DeadMan } from './dead-man.ts';
 import type { WatchReports } from './report.ts';
-
-/** What the canary needs of the store; all throw CentreError store-away. */
-export interface CanaryStore {
-  /** Makes, or mends, its households, devices and accounts, and opens its sessions (by the SHA-256 of their tokens). */
-  setUp(given: CanarySetUp): Promise<void>;
-  /**
-   * Takes the round of that protocol when it is due (`by`), and puts the next one off until `next`; of several watches one gets
-   * it. Null: it is not due.
-   */
-  claim(protocol: CanaryProtocol, by: Instant, next: Instant): Promise<CanaryTurn | null>;
-  /** The instant of the last round that went well, by protocol; `ended` keeps it. */
-  fineAt(): Promise<ReadonlyMap<CanaryProtocol, Instant | null>>;
-  ended(protocol: CanaryProtocol, at: Instant, fine: boolean): Promise<void>;
-  /** Deletes some of what was closed before, with all that belongs to it. */
-  forget(before: Instant): Promise<void>;
-  /** Ends its sessions. */
-  leave(tokens: CanarySetUp['tokens']): Promise<void>;
-}
-
-export interface CanarySetUp {
-  readonly at: Instant;
-  readonly tokens: { readonly operator: Uint8Array; readonly responder: Uint8Array };
-  /** Of the devices, where no other watch has lately pressed with others. */
-  readonly secrets: Readonly<Record<CanaryProtocol, string>>;
-}
-
-export interface CanaryTurn {
-  /** Counts the rounds of the protocol, of all watches. */
-  readonly turn: number;
-  readonly secret: string;
-}
 
 /** Where the nodes of the centre can be reached now. */
 export interface CanaryNodes {
@@ -137,8 +108,11 @@ export function startCanary({
       // What has not come up yet is not told as a fault.
       const starting = clock.monotonic() - startedAt < GRACE && (found.consoles.length === 0 || found.intakes.mqtt.length === 0);
       if (starting && !now) return [];
-      const results = (await Promise.all(CANARY_PROTOCOLS.map((protocol) => roundOver(protocol, found, now)))).flat();
-      if (results.length > 0 && !stopped) await afterwards(results);
+      const settled = await Promise.allSettled(CANARY_PROTOCOLS.map((protocol) => roundOver(protocol, found, now)));
+      const results = settled.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+      const fault = settled.find((one) => one.status === 'rejected');
+      if (fault !== undefined) throw fault.reason;
+      if (results.length > 0 && !stopped) await afterwards(results, found);
       if (away) log.info('canary-store-back');
       away = false;
       return results;
@@ -146,7 +120,16 @@ export function startCanary({
       if (!away && !stopped) log.error('canary-failed', { step: 'store', code: whyOf(error), error });
       away = true;
       setUpAt = null;
-      return CANARY_PROTOCOLS.map((protocol) => resultOf(protocol, null, { step: 'store', why: whyOf(error), tookMs: 0, steps: {} }));
+      const results = CANARY_PROTOCOLS.map((protocol) =>
+        resultOf(protocol, null, { step: 'store', why: whyOf(error), tookMs: 0, steps: {} }),
+      );
+      // Where the store is away, the report grows old, which says the same.
+      const isAway = error instanceof CentreError && error.kind === 'store';
+      if (isAway || stopped) return results;
+      await Promise.all(results.map((result) => reported(result, null))).catch((fault: unknown) =>
+        log.debug('canary-not-told', { error: fault }),
+      );
+      return results;
     }
   }
 
@@ -190,7 +173,7 @@ export function startCanary({
 
   /** One line for each round that failed, and one when it goes well again. */
   async function told(result: RoundResult): Promise<RoundResult> {
-    const { protocol, fine, step, why, tookMs, intake, operatorAt, responderAt, steps } = result;
+    const { protocol, fine, step, why, tookMs, intake, operatorAt } = result;
     const about = { protocol, tookMs, ...(intake === null ? {} : { source: intake }), ...(operatorAt === null ? {} : { url: operatorAt }) };
     if (!fine) log.error('canary-failed', { ...about, step: step ?? '', code: why ?? '' });
     else if (broken.has(protocol)) log.info('canary-fine-again', about);
@@ -199,25 +182,34 @@ export function startCanary({
     else broken.add(protocol);
     // Something of what it needs may have been taken from it.
     if (!fine) setUpAt = null;
-    const at = clock.now();
-    await store.ended(protocol, at, fine);
-    const fineAt = (await store.fineAt()).get(protocol) ?? null;
-    const detail = { step, why, tookMs, steps, intake, operatorAt, responderAt, fineAt: fineAt === null ? null : toIso(fineAt) };
-    await reports.write({ name: `canary-${protocol}`, at, fine, detail });
+    await store.ended(protocol, clock.now(), fine);
+    await reported(result, (await store.standing()).get(protocol)?.fineAt ?? null);
     return result;
   }
 
-  async function afterwards(results: readonly RoundResult[]): Promise<void> {
-    await store.forget(clock.now() - KEPT);
-    if (deadMan === null || results.some(({ fine }) => !fine)) return;
-    if (await allIsWell()) await deadMan.call();
+  async function reported({ protocol, fine, ...detail }: RoundResult, fineAt: Instant | null): Promise<void> {
+    const written = { ...detail, fineAt: fineAt === null ? null : toIso(fineAt) };
+    await reports.write({ name: `canary-${protocol}`, at: clock.now(), fine, detail: written });
   }
 
-  /** Whatever the watch looks at: this round's protocols, those that another watch pressed over, and the auditor's finding. */
-  async function allIsWell(): Promise<boolean> {
-    const [fineAt, rows] = [await store.fineAt(), await reports.read()];
+  async function afterwards(results: readonly RoundResult[], found: CanaryNodes): Promise<void> {
+    await store.forget(clock.now() - KEPT);
+    if (deadMan === null || results.some(({ fine }) => !fine)) return;
+    if (await allIsWell(found)) await deadMan.call();
+  }
+
+  /**
+   * Whatever the watch looks at: this round's protocols, those that another watch pressed over, and the auditor's finding.
+   * Of several nodes each has had its turn since something last failed.
+   */
+  async function allIsWell({ intakes, consoles }: CanaryNodes): Promise<boolean> {
+    const [standing, rows] = [await store.standing(), await reports.read()];
     const since = clock.now() - STALE_AFTER * every;
-    return rows.every(({ fine }) => fine) && CANARY_PROTOCOLS.every((protocol) => (fineAt.get(protocol) ?? 0) >= since);
+    const isWell = (protocol: CanaryProtocol): boolean => {
+      const { fineAt = null, inRow = 0 } = standing.get(protocol) ?? {};
+      return fineAt !== null && fineAt >= since && inRow >= Math.max(intakes[protocol].length, consoles.length);
+    };
+    return rows.every(({ fine }) => fine) && CANARY_PROTOCOLS.every(isWell);
   }
 }
 

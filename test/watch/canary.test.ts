@@ -14,12 +14,17 @@ import { RunningClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
+import type { WatchView } from '../../src/console/watch-routes.ts';
+import { watchEn } from '../../src/console/web/texts/watch-en.ts';
+import { watchNb } from '../../src/console/web/texts/watch-nb.ts';
+import { watchStateOf } from '../../src/console/web/view/watch.ts';
 import { DEMO_ACCOUNTS } from '../../src/people/demo.ts';
 import { createAccountBook } from '../../src/store/accounts.ts';
 import { createCanaryStore } from '../../src/store/canary.ts';
 import { createDeviceBook } from '../../src/store/device-book.ts';
 import { createWatchReports } from '../../src/store/watch-reports.ts';
 import { type Canary, type CanaryNodes, type CanaryParts, startCanary } from '../../src/watch/canary.ts';
+import { CANARY_STEPS } from '../../src/watch/canary-course.ts';
 import { createDeadMan } from '../../src/watch/dead-man.ts';
 import { Person } from '../support/person.ts';
 import { SILENT, startStores, until } from '../support/stores.ts';
@@ -384,6 +389,64 @@ await t.test('the step that breaks is named', async (t) => {
     t.ok(performance.now() - from < 1000, 'it ends at once');
     t.strictSame(await canary.round(), []);
   });
+});
+
+await t.test('what was taken from it is mended by itself; what is somebody else’s is left alone', async (t) => {
+  const centre = await centreOf(t);
+  const canary = await settled(canaryOf(t, nodesOf(centre)));
+  await rows(`update account set disabled_at = now() where username like 'canary-%'`);
+  await rows('delete from session');
+  await rows(`update device set state = 'retired', secret_sha256 = null, sip_ha1_md5 = 'x' where municipality = 'canary'`);
+  await until('a round that is fine again', async () => (await canary.round()).every(({ fine }) => fine), 60_000);
+  t.pass('fine again');
+
+  const lines: Line[] = [];
+  await rows(`update household set municipality = '1103' where id = 'canary-mqtt'`);
+  const other = canaryOf(t, nodesOf(centre), { log: logTo(lines) });
+  t.match(summary(await other.round()), [{ step: 'store', why: 'canary-name-taken' }, {}]);
+  t.match(
+    lines.filter(({ level }) => level === 'error').map(({ event, step, code }) => ({ event, step, code })),
+    [{ event: 'canary-failed', step: 'store', code: 'canary-name-taken' }],
+    'said once',
+  );
+  t.match(await rows(`select municipality from household where id = 'canary-mqtt'`), [{ municipality: '1103' }]);
+  t.ok((await createWatchReports(postgres).read()).every(({ fine }) => !fine));
+  await rows(`update household set municipality = 'canary' where id = 'canary-mqtt'`);
+  t.strictSame(summary(await other.round()), FINE);
+
+  const operator = await Person.signIn(centre.ready.http ?? '', 'operator');
+  const natt = await Person.signIn(centre.ready.http ?? '', 'natt');
+  const { status, body } = await operator.get<WatchView>('/api/v1/watch');
+  t.equal(status, 200);
+  t.match(body.canaries, [
+    { protocol: 'mqtt', fine: true, step: null },
+    { protocol: 'scaip', fine: true, step: null },
+  ]);
+  t.equal(watchStateOf(body, Date.parse(body.now)).state, 'fine');
+  t.equal((await natt.get('/api/v1/watch')).status, 403, 'a responder has other things to look at');
+});
+
+await t.test('the line at the foot of the screen', (t) => {
+  const now = Date.parse('2026-11-22T22:10:00Z');
+  const ago = (s: number): string => new Date(now - s * 1000).toISOString();
+  const one = (protocol: 'mqtt' | 'scaip', s: number, step: string | null = null) => ({
+    protocol,
+    at: ago(s),
+    fine: step === null,
+    step,
+    fineAt: ago(s),
+  });
+  const said = (...canaries: WatchView['canaries']) => watchStateOf({ now: ago(0), canaries }, now);
+  t.strictSame(watchStateOf(null, now), { state: 'unknown' });
+  t.strictSame(said(), { state: 'unknown' });
+  t.strictSame(said(one('mqtt', 40), one('scaip', 12)), { state: 'fine', since: now - 40_000 }, 'the one that was longest ago');
+  t.match(said(one('mqtt', 180), one('scaip', 1)), { state: 'fine' });
+  t.match(said(one('mqtt', 181), one('scaip', 1)), { state: 'late', since: now - 181_000 });
+  t.strictSame(said(one('mqtt', 1)), { state: 'late', since: null }, 'one protocol was never fine');
+  t.strictSame(said(one('mqtt', 1), one('scaip', 1, 'ladder')), { state: 'failed', protocol: 'scaip', step: 'ladder' });
+  for (const step of CANARY_STEPS) for (const words of [watchNb, watchEn]) t.ok(words.steps[step], `${step} has a word`);
+  t.equal(watchNb.fine(40), 'Egenkontroll: i orden for 40 s siden');
+  t.end();
 });
 
 await t.test('of several watches one does each round, and each node has its turn', async (t) => {

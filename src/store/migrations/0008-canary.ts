@@ -7,7 +7,9 @@ create table canary_round (
   next_at       timestamptz not null,
   -- Rounds so far; each goes to the next node.
   turn          bigint not null default 0,
+  -- Of the last round that went well, and how many have since the last that did not.
   fine_at       timestamptz,
+  in_row        int not null default 0,
   -- Of its device, in the clear: all watches press with it. It opens alarms in the canary's household, and nothing else.
   secret        text not null
 );
