@@ -24,8 +24,8 @@ export interface Seat {
   close(): Promise<void>;
 }
 
-/** What the tests themselves bring about: no session before sign-in, an alarm out of sight, a refusal, no network. */
-const EXPECTED = /status of 40[149]|ERR_INTERNET_DISCONNECTED|WebSocket connection to|ERR_CONNECTION|ERR_FAILED/;
+/** What the tests themselves bring about: no session before sign-in, an alarm out of sight, a refusal, no network, no database. */
+const EXPECTED = /status of (40[149]|503)|ERR_INTERNET_DISCONNECTED|WebSocket connection to|ERR_CONNECTION|ERR_FAILED/;
 
 export class TestBrowser {
   readonly #browser: Browser;

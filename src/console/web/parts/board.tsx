@@ -2,6 +2,7 @@
 import { Button, Heading, Paragraph } from '@digdir/designsystemet-react';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { type BoardLane, LANES, boardOf, neighbour, outOfSight } from '../view/board.ts';
+import type { Texts } from '../texts/nb.ts';
 import { readKey } from '../view/commands.ts';
 import { countsOf } from '../view/feed.ts';
 import { addressOf } from '../view/places.ts';
@@ -152,6 +153,18 @@ export function Board({ opened }: { readonly opened: string | null }) {
   );
 }
 
+/** How many of what there are in a lane, in words. */
+function laneText({ board, provisional: words }: Texts, { priority, rows, total, provisional, provisionalMore }: BoardLane): string {
+  const early = provisional.length + provisionalMore;
+  const waiting = rows.filter((alarm) => alarm.state === 'waiting').length;
+  const parts = [
+    ...(early > 0 ? [words.count(early)] : []),
+    ...(total > 0 ? [board.open(total)] : []),
+    ...(waiting > 0 && priority !== 'technical' ? [board.waiting(waiting)] : []),
+  ];
+  return parts.length === 0 ? board.laneEmpty : parts.join(' · ');
+}
+
 interface LaneProps {
   readonly lane: BoardLane;
   readonly opened: string | null;
@@ -161,7 +174,6 @@ interface LaneProps {
 function Lane({ lane, opened, onMore }: LaneProps) {
   const { texts } = useApp();
   const { priority, rows, total, more, provisional, provisionalMore } = lane;
-  const waiting = rows.filter((alarm) => alarm.state === 'waiting').length;
   // Only what was sent can be drawn: the rest of a flood is a number.
   const heldMore = rows.length > 0 && more > 0;
   return (
@@ -170,14 +182,7 @@ function Lane({ lane, opened, onMore }: LaneProps) {
         <Heading level={2} data-size="2xs" id={`lane-${priority}`}>
           {texts.priorities[priority]}
         </Heading>
-        <span className="lane-count">
-          {provisional.length > 0 && `${texts.provisional.count(provisional.length + provisionalMore)} · `}
-          {total === 0
-            ? texts.board.laneEmpty
-            : waiting > 0 && priority !== 'technical'
-              ? `${texts.board.open(total)} · ${texts.board.waiting(waiting)}`
-              : texts.board.open(total)}
-        </span>
+        <span className="lane-count">{laneText(texts, lane)}</span>
       </div>
       {(provisional.length > 0 || rows.length > 0) && (
         <ul className="rows">

@@ -1,5 +1,5 @@
 /** The card of a provisional alarm: what the unit sent, who it is as far as intake knows, and the one thing that can be done. */
-import { Alert, Button, Heading } from '@digdir/designsystemet-react';
+import { Alert, Button, Heading, Tag } from '@digdir/designsystemet-react';
 import { type RefObject, useCallback, useEffect, useRef, useState } from 'react';
 import type { AlarmView } from '../../../alarms/view.ts';
 import type { ShownProvisional } from '../../direct.ts';
@@ -145,7 +145,11 @@ function OpenProvisional({ alarm, done, keys }: OpenProps) {
             {subjectOf(app, alarm)}
           </Heading>
         </div>
-        <p className="card-state">{done ? t.becameNone : holderText(app, alarm)}</p>
+        <p className="card-state">
+          <Tag data-color={done ? 'neutral' : alarm.claimedBy === null ? 'danger' : 'info'}>
+            {done ? t.becameNone : holderText(app, alarm)}
+          </Tag>
+        </p>
         {alarm.lost && !done && (
           <Alert data-color="danger" data-size="sm">
             {t.lostHelp}
