@@ -17,7 +17,7 @@ const WORKER = { lockDuration: 5000, stalledInterval: 2000, maxStalledCount: 100
 /** A gateway that hangs must not hold the urgent asks of others: life has the most workers. */
 const CONCURRENCY: Readonly<Record<Urgency, number>> = { life: 32, urgent: 12, care: 12 };
 const CANARY_EVERY_MS: Milliseconds = 2000;
-/** A canary that nobody has run for this long: the workers are dead, whatever they say of themselves. */
+/** A canary that nobody has run for this long, and nothing else either: the workers are dead, whatever they say of themselves. */
 const CANARY_DEAD_MS: Milliseconds = 6000;
 /** BullMQ waits for a connection as long as it takes; those who add do not. */
 const ANSWER_WITHIN_MS: Milliseconds = 2000;
@@ -44,6 +44,8 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   let stopped = false;
   let looking: Promise<void> | null = null;
   const waiting = new Map<Urgency, number>();
+  /** When a worker last took something up or was done with it: one with more to do than it can is not dead. */
+  const workedAt = new Map<Urgency, number>();
   /** When a worker began a job last: as good as the canary, which may stand behind hundreds. */
   const worked = new Map<Urgency, number>();
   let failingSince: number | null = null;
