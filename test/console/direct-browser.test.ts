@@ -10,9 +10,10 @@ import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
 import { createNodes } from '../../src/store/nodes.ts';
 import { PHONE, type Seat, TestBrowser, WIDE, noBrowser } from '../support/browser.ts';
-import { MqttDevice } from '../support/devices.ts';
+import { MqttDevice, scaipUnit } from '../support/devices.ts';
 import { TestIntake, early } from '../support/direct.ts';
 import { Person } from '../support/person.ts';
+import { DEMO, cwdOf, kill, startCentre as startProcess, storeOf } from '../support/process.ts';
 import { startStores, until } from '../support/stores.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'responssenter-direct-'));
@@ -25,7 +26,7 @@ const skip = noBrowser();
 if (skip !== false) t.comment(`skipped: ${skip}`);
 
 /** A centre whose database answers, beside an intake process of a test's own that says it does not. */
-await t.test('while the database is away', { skip, timeout: 110_000 }, async (t) => {
+await t.test('while the database is away', { skip, timeout: 200_000 }, async (t) => {
   const stores = await startStores();
   const clock = new RunningClock();
   const intake = await TestIntake.start();
@@ -233,4 +234,77 @@ await t.test('while the database is away', { skip, timeout: 110_000 }, async (t)
     await banner(ola).waitFor({ state: 'detached' });
     for (const seat of seats) t.same(seat.complaints, [], 'the pages complained of nothing');
   });
+});
+
+/** The real thing: PostgreSQL stands still, devices press over both protocols. */
+await t.test('a whole centre whose PostgreSQL hangs', { skip, timeout: 200_000 }, async (t) => {
+  const { centre, ready } = await startProcess(t, { args: DEMO });
+  const browser = await TestBrowser.start(ready.http);
+  const device = await MqttDevice.connect(ready.mqtt, 'NJ-1103-0001');
+  const other = await MqttDevice.connect(ready.mqtt, 'NJ-1103-0002');
+  const unit = scaipUnit(ready.sipUdp, '26317');
+  /** PostgreSQL's processes: the one that makes the others stops first, so that none comes after. */
+  const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => {
+    for (const turn of ['first', 'all'] as const) {
+      const database = centre.processes().filter((pid) => cwdOf(pid) === path.join(centre.dataDir, 'postgres'));
+      for (const pid of turn === 'first' ? [storeOf(centre, 'postgres') ?? 0] : database) if (pid > 0) kill(pid, name);
+    }
+  };
+  t.teardown(async () => {
+    signal('SIGCONT');
+    await browser.stop();
+    await device.stop();
+    await other.stop();
+    await unit.stop();
+  });
+  const kari = await browser.signedIn('operator');
+  const { page } = kari;
+  const early = page.locator('.row[data-provisional]');
+  const real = await other.alarms('call-button');
+  await page.locator(`.row[data-number="${real}"]`).waitFor();
+  await page.locator(`.row[data-number="${real}"]`).click();
+  await page.getByText('Tiltakskort', { exact: false }).first().waitFor();
+
+  signal('SIGSTOP');
+  const began = performance.now();
+  await Promise.all([
+    device.publishes('alarm', JSON.stringify({ id: 'away-1', type: 'fall', text: 'Fall på badet' })),
+    unit.act({ name: 'press', trigger: '1' }),
+  ]);
+  await early.first().waitFor({ timeout: 20_000 });
+  t.comment(`on the board ${Math.round(performance.now() - began)} ms after the press`);
+  await page.locator('.banner[data-kind="away"]').waitFor();
+  await until('both are there', async () => (await early.count()) === 2, 20_000);
+
+  await page.locator('[data-command="claim"]').click();
+  await page.locator('.refusal').getByText('Databasen er borte. Alarmen er ikke tatt. Prøv igjen.').waitFor({ timeout: 15_000 });
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Escape');
+
+  const fall = early.filter({ hasText: 'Fall' });
+  const number = (await fall.getAttribute('data-number')) ?? '';
+  await fall.click();
+  await page.locator('[data-command="claim"]').click();
+  await fall.getByText('Du har alarmen').waitFor();
+
+  await page.reload();
+  await page.locator(`.row[data-number="${real}"]`).waitFor({ timeout: 20_000 });
+  await page.locator('.banner[data-kind="away"]').waitFor();
+  await page.locator(`.row[data-number="${number}"]`).getByText('Du har alarmen').waitFor();
+  t.equal(await early.count(), 2, 'a page opened now shows the board and the provisional alarms');
+  await page.getByText('Fall på badet').waitFor();
+  if (pictures !== undefined) await page.screenshot({ path: path.join(pictures, 'whole-away.png') });
+
+  signal('SIGCONT');
+  await page.locator('.banner[data-kind="away"]').waitFor({ state: 'detached', timeout: 20_000 });
+  await until('all are alarms', async () => (await early.count()) === 0, 20_000);
+  await page.waitForURL(/#\/tavle\/\d+$/);
+  const became = page.url().replace(/^.*\//, '');
+  await page.locator(`.row[data-number="${became}"]`).getByText('Du har alarmen').waitFor();
+  await page.locator('.timeline').getByText('Tok alarmen').waitFor({ timeout: 15_000 });
+  const person = await Person.signIn(ready.http, 'operator');
+  t.match(await person.get(`/api/v1/alarms/${number}`), { status: 200, body: { number: became, claimedBy: 'operator' } });
+  t.equal(await page.locator('[data-notice]').count(), 0);
+  if (pictures !== undefined) await page.screenshot({ path: path.join(pictures, 'whole-back.png') });
+  t.same(kari.complaints, []);
 });

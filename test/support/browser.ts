@@ -54,7 +54,7 @@ export class TestBrowser {
   /** A browser of one's own, on the sign-in page. */
   async seat(size: { width: number; height: number }, scheme: 'light' | 'dark' = 'light'): Promise<Seat> {
     const context = await this.#browser.newContext({ viewport: size, locale: 'nb-NO', colorScheme: scheme });
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(20_000);
     const page = await context.newPage();
     const complaints: string[] = [];
     const own = new URL(this.#url).host;

@@ -251,7 +251,8 @@ export function storeOf(centre: Centre, store: 'postgres' | 'redis'): number | n
   return working.find((pid) => !working.includes(parentOf(pid))) ?? null;
 }
 
-function cwdOf(pid: number): string {
+/** Where a process works; empty when it has ended. */
+export function cwdOf(pid: number): string {
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
