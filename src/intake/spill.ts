@@ -10,7 +10,7 @@
 import type { DirectNews, ProvisionalAlarm, ProvisionalAnswer } from '../alarms/provisional.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Clock, Instant, Milliseconds } from '../base/clock.ts';
-import { sleep } from '../base/clock.ts';
+import { RunningClock, sleep } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Role } from '../alarms/command.ts';
@@ -115,6 +115,8 @@ export function createSpill(parts: {
   let lookedAt = clock.monotonic();
   let draining: Promise<void> | null = null;
   let stopped = false;
+  const stopping = settleable();
+  const pause = (span: Milliseconds): Promise<void> => Promise.race([sleep(clock, span), stopping.promise.catch(() => undefined)]);
 
   for (const entry of opened.entries) restore(entry);
   const timer = clock.every(LOOK_EVERY_MS, look);
@@ -279,7 +281,7 @@ export function createSpill(parts: {
   async function run(): Promise<void> {
     // What the keeper had in a transaction may still be committed: then it is found, and not kept twice.
     const patience = clock.monotonic() + LANES_PATIENCE_MS;
-    while (live.underWay() > 0 && clock.monotonic() < patience && !stopped) await sleep(clock, RETRY_MS / 4);
+    while (live.underWay() > 0 && clock.monotonic() < patience && !stopped) await pause(RETRY_MS / 4);
     let failures = 0;
     while (mode !== 'live' && !stopped) {
       // Nothing is appended any more; what was under way is durable, or was not acknowledged.
@@ -289,7 +291,7 @@ export function createSpill(parts: {
         continue;
       }
       failures += 1;
-      await sleep(clock, RETRY_MS);
+      await pause(RETRY_MS);
     }
   }
 
@@ -350,13 +352,14 @@ export function createSpill(parts: {
     },
     async stop() {
       stopped = true;
+      stopping.reject(away());
       timer.cancel();
       // What still waits is not acknowledged, and its device sends it again.
       for (const { failed } of waiting) failed(away());
       waiting.clear();
       await lastAppend;
       // A batch that hangs is replayed by the next start.
-      await Promise.race([draining, sleep(clock, STOP_PATIENCE_MS)]);
+      await Promise.race([draining, sleep(new RunningClock(), STOP_PATIENCE_MS)]);
       await file.stop();
     },
   };

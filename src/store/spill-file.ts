@@ -103,7 +103,8 @@ class SpillFile implements SpillLog {
   #doneUpTo: number;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
-  #working: Promise<void> | null = null;
+  #working: Promise<void> = Promise.resolve();
+  #isWorking = false;
   /** Since when the disk has not answered. */
   #askedAt: Milliseconds | null = null;
   #broken = false;
@@ -167,7 +168,7 @@ class SpillFile implements SpillLog {
   }
 
   async stop(): Promise<void> {
-    while (this.#working !== null) await this.#working;
+    while (this.#isWorking) await this.#working;
     const current = this.#current;
     this.#current = null;
     await current?.close(true);
@@ -184,12 +185,11 @@ class SpillFile implements SpillLog {
   #queue(one: Waiting): void {
     this.#waiting.push(one);
     this.#waitingBytes += one.bytes.length;
-    this.#working ??= this.#work().finally(() => {
-      this.#working = null;
-    });
+    if (!this.#isWorking) this.#working = this.#work();
   }
 
   async #work(): Promise<void> {
+    this.#isWorking = true;
     // What comes in the same turn of the event loop shares the first sync.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
@@ -198,12 +198,14 @@ class SpillFile implements SpillLog {
       const error = await this.#write(batch);
       this.#askedAt = null;
       this.#waitingBytes -= batch.reduce((sum, { bytes }) => sum + bytes.length, 0);
-      for (const one of batch) {
-        if (error === null) one.wrote();
-        else one.failed(error);
-      }
-      if (batch.some(({ kind }) => kind === 'done')) await this.#clear();
+      const settle = (one: Waiting): void => (error === null ? one.wrote() : one.failed(error));
+      const [marks, entries] = [batch.filter(({ kind }) => kind === 'done'), batch.filter(({ kind }) => kind !== 'done')];
+      entries.forEach(settle);
+      if (marks.length > 0) await this.#clear();
+      marks.forEach(settle);
     }
+    // In the same turn as the look: what is appended from now on begins its own work.
+    this.#isWorking = false;
   }
 
   #take(): Waiting[] {
