@@ -15,7 +15,6 @@ export const CANARY_CONTROLLER = '9999999999999999';
 
 export const CANARY_OPERATOR = 'canary-operator';
 export const CANARY_RESPONDER = 'canary-responder';
-export const CANARY_ACCOUNTS: readonly string[] = [CANARY_OPERATOR, CANARY_RESPONDER];
 
 /** Of its model, team, ladder and rung, which are built in: a colon, so that no file of a configuration can have the same. */
 export const CANARY_ID = 'canary:canary';

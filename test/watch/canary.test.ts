@@ -232,7 +232,7 @@ await t.test('nobody sees anything of it: on no route, on no socket, in no figur
   await leftOpen(t, centre);
   const [stuck] = await rows<{ number: string }>(`select number from alarm where municipality = 'canary' and closed_at is null`);
   t.ok(stuck, 'one is open');
-  await Promise.all(people.map(({ screen }) => screen?.roundTrip()));
+  await Promise.all(people.map(async ({ screen }) => screen?.roundTrip()));
   for (const { screen, account } of people) {
     const told = JSON.stringify(screen?.messages ?? []);
     t.notMatch(told, /canary/i, `the screen of ${account}`);
