@@ -4,7 +4,7 @@ import type { Entry } from './journal.ts';
 
 export interface Chance {
   /** From 0 to below 1. */
-  random(): number;
+  readonly random: () => number;
   /** Bytes that a disk writes whole or not at all: 512 or 4096. */
   readonly sector: number;
   /** Everything that was not synced goes; else any part of it. */

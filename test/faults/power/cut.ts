@@ -9,7 +9,7 @@ export interface CutOptions {
   /** Folders whose files were recorded. */
   readonly roots: readonly string[];
   /** Whether this name is on the disk only when its folder was synced, as POSIX has it. */
-  posix(path: string): boolean;
+  readonly posix: (path: string) => boolean;
   readonly journal: string;
   readonly graves: string;
   readonly random: () => number;

@@ -82,7 +82,7 @@ export interface Load {
   readonly acknowledged: ReadonlySet<string>;
   readonly tried: ReadonlySet<string>;
   /** Called once, at once, when that many more are acknowledged. */
-  after(more: number, then: () => void): void;
+  after(more: number, tell: () => void): void;
   stop(): Promise<void>;
 }
 
@@ -95,7 +95,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export function startLoad(scope: Scope, ready: () => ReadyFile | null, households: number, between: number): Load {
   const acknowledged = new Set<string>();
   const tried = new Set<string>();
-  let waiting: { at: number; then: () => void } | null = null;
+  let waiting: { at: number; tell: () => void } | null = null;
   let over = false;
   const isOver = (): boolean => over;
   const keepSending = async (name: string, send: (id: string) => Promise<boolean>): Promise<void> => {
@@ -104,9 +104,9 @@ export function startLoad(scope: Scope, ready: () => ReadyFile | null, household
       tried.add(id);
       if (await send(id)) acknowledged.add(id);
       if (waiting !== null && acknowledged.size >= waiting.at) {
-        const { then } = waiting;
+        const { tell } = waiting;
         waiting = null;
-        then();
+        tell();
       }
       await pause(between);
     }
@@ -129,8 +129,8 @@ export function startLoad(scope: Scope, ready: () => ReadyFile | null, household
   return {
     acknowledged,
     tried,
-    after(more, then) {
-      waiting = { at: acknowledged.size + more, then };
+    after(more, tell) {
+      waiting = { at: acknowledged.size + more, tell };
     },
     async stop() {
       over = true;

@@ -34,26 +34,33 @@ export function compileShim(folder: string): { readonly library: string } | { re
 
 /**
  * Prepares recording below `roots`.
- *
- * PostgreSQL gets an environment of its own from the centre (its PATH and little else), and is started through setpriv: a
- * setpriv of ours comes first on that PATH, adds the library and `postgresSettings`, and hands on to the real one.
  * @param folder on the file system of the roots, and not below them
  * @param postgresSettings what to change of PostgreSQL's settings, as `name=value`
  */
 export function recorder(library: string, folder: string, roots: readonly string[], postgresSettings: readonly string[] = []): Recorder {
-  const [journal, graves, programs] = [path.join(folder, 'journal'), path.join(folder, 'graves'), path.join(folder, 'bin')] as const;
+  const [journal, graves] = [path.join(folder, 'journal'), path.join(folder, 'graves')] as const;
   forgetRecords(journal, graves);
   const recording = { LD_PRELOAD: library, POWER_ROOTS: roots.join(':'), POWER_JOURNAL: journal, POWER_GRAVES: graves };
+  return { journal, graves, env: { ...recording, UV_USE_IO_URING: '0', ...postgresWith(folder, recording, postgresSettings) } };
+}
+
+/**
+ * PostgreSQL gets an environment of its own from the centre (its PATH and little else), and is started through setpriv: a
+ * setpriv of ours comes first on that PATH, adds `env` and `settings`, and hands on to the real one.
+ * @returns for the centre's environment
+ */
+export function postgresWith(folder: string, env: Readonly<Record<string, string>>, settings: readonly string[] = []): { PATH: string } {
+  const programs = path.join(folder, 'bin');
   mkdirSync(programs, { recursive: true });
-  const words = Object.entries(recording).map(([name, value]) => `${name}='${value}'`);
   const real = spawnSync('sh', ['-c', 'command -v setpriv'], { encoding: 'utf8' }).stdout.trim();
-  if (real === '') throw new Error('there is no setpriv, through which PostgreSQL is given the shim');
+  if (real === '') throw new Error('there is no setpriv, through which PostgreSQL is given its environment here');
+  const words = Object.entries(env).map(([name, value]) => `${name}='${value}'`);
   const script = [
     '#!/bin/sh',
-    `case " $* " in *" -D "*) export ${words.join(' ')}; exec '${real}' "$@" ${postgresSettings.map((one) => `-c '${one}'`).join(' ')};; esac`,
+    `case " $* " in *" -D "*) export ${words.join(' ')}; exec '${real}' "$@" ${settings.map((one) => `-c '${one}'`).join(' ')};; esac`,
     `exec '${real}' "$@"`,
   ];
   writeFileSync(path.join(programs, 'setpriv'), `${script.join('\n')}\n`);
   chmodSync(path.join(programs, 'setpriv'), 0o755);
-  return { journal, graves, env: { ...recording, PATH: `${programs}:${process.env['PATH'] ?? ''}`, UV_USE_IO_URING: '0' } };
+  return { PATH: `${programs}:${process.env['PATH'] ?? ''}` };
 }
