@@ -60,10 +60,22 @@ import {
 import { casesInOrder, stageNow, stageOf, stageWithActs } from '../../src/console/web/view/field.ts';
 import { SCREENS, addressOf, placeOf, screensOf } from '../../src/console/web/view/places.ts';
 import { coordinates, directionOf, distanceM, distanceText, sketchOf } from '../../src/console/web/view/position.ts';
+import {
+  NO_PROVISIONAL,
+  claimOffer,
+  isProvisional,
+  newestProvisional,
+  noticesFor,
+  provisionalRows,
+  withProvisional,
+  withProvisionalMessage,
+  withoutNotice,
+} from '../../src/console/web/view/provisional.ts';
 import { PATTERNS, soundFor, soundNow } from '../../src/console/web/view/sounds.ts';
 import { inOrder } from '../../src/console/web/view/targets.ts';
 import { timelineLines } from '../../src/console/web/view/timeline.ts';
 import { mayOrder } from '../../src/people/access.ts';
+import { early } from '../support/direct.ts';
 import { KARI, LEDER, NATT, START, after, openedBy, recipient, signal, take } from '../support/alarms.ts';
 
 const base = viewOf(openedBy());
@@ -666,4 +678,73 @@ await t.test('a whole timeline of a real alarm reads without holes', async (t) =
   const say = { who: (account: string) => account, team: (id: string) => id, time: () => '21:00', minutes: () => 1 };
   const lines = timelineLines(decided!.entries.map(timelineViewOf), nb.events, nb.parts, say);
   t.match(lines[0]?.text, /^Alarmen kom: Trygghetsalarm\. Hastegrad Livsfare/);
+});
+
+await t.test('provisional alarms: what is held, in which order, and what becomes of them', async (t) => {
+  const shown = (n: number, more: object = {}) => ({ ...early(n), lost: false, ...more });
+  const whole = { type: 'provisional', storeAway: true, since: '2026-11-22T22:00:00.000Z', unheard: 0, more: 0 } as const;
+  const alarms = [shown(1), shown(2, { claimedBy: 'operator' }), shown(3, { priority: 'technical' }), shown(4, { claimedBy: 'ola' })];
+  let state = withProvisionalMessage(NO_PROVISIONAL, { ...whole, alarms, names: { ola: 'Ola Nordmann' } });
+  t.match(state, { away: true, since: whole.since, returns: 0 });
+  t.equal(state.names.get('ola'), 'Ola Nordmann');
+  t.ok(isProvisional('F-00000001'));
+  t.notOk(isProvisional('1001'));
+  const order = (): string[] => provisionalRows(state.alarms.values(), 'life', 'operator').map(({ number }) => number);
+  t.same(
+    order(),
+    [1, 2, 4].map((n) => early(n).number),
+    'nobody’s, mine, others’',
+  );
+  state = withProvisionalMessage(state, { type: 'provisional-alarm', alarm: shown(0), names: {} });
+  t.same(order().slice(0, 2), [early(0).number, early(1).number], 'the oldest first');
+  t.equal(newestProvisional(state.alarms.values())?.number, early(1).number, 'taken and technical ones are not named');
+
+  const lanes = boardOf([view({ number: '9', priority: 'life' })], {
+    me: 'operator',
+    cap: { life: 2, urgent: 9, care: 9, technical: 9 },
+    counts,
+    provisional: state.alarms.values(),
+    provisionalLeft: 7,
+  });
+  t.match(lanes[0], { provisional: { length: 2 }, provisionalMore: 2, rows: { length: 1 } });
+  t.match(lanes[3], { provisional: { length: 1 }, provisionalMore: 7 });
+  t.equal(neighbour(lanes, null, 1), early(0).number, 'the keys begin at the top');
+  t.equal(neighbour(lanes, early(1).number, 1), '9');
+  t.equal(soundNow([], 'operator', state.alarms.values()), 'life', 'they sound until somebody takes them');
+  t.equal(soundNow([], 'operator', [shown(2, { claimedBy: 'ola' })]), null);
+
+  t.same(claimOffer(shown(1), 'operator'), { can: true });
+  t.same(claimOffer(shown(1, { lost: true }), 'operator'), { can: false, why: 'lost' });
+  t.same(claimOffer(shown(2, { claimedBy: 'operator', lost: true }), 'operator'), { can: false, why: 'mine' });
+  t.same(claimOffer(shown(4, { claimedBy: 'ola' }), 'operator'), { can: false, why: 'taken', by: 'ola' });
+
+  const replayed = { type: 'provisional-replayed', number: early(2).number, alarm: '9' } as const;
+  const done = withProvisionalMessage(state, { ...replayed, claim: { by: 'operator', result: 'done' } });
+  t.same(done.notices, [], 'a claim that holds needs no word');
+  t.equal(done.became.get(early(2).number), '9');
+  t.equal(withProvisional(done, shown(2)), done, 'it does not come back');
+  t.notOk(withProvisionalMessage(done, { ...whole, alarms, names: {} }).alarms.has(early(2).number), 'nor with a whole that was late');
+  const refused = withProvisionalMessage(state, { ...replayed, claim: { by: 'operator', result: 'refused', code: 'taken-by-another' } });
+  t.match(noticesFor(refused, new Map(), 'operator'), [
+    { number: early(2).number, alarm: '9', code: 'taken-by-another', was: { claimedBy: 'operator' } },
+  ]);
+  t.same(withoutNotice(refused, early(2).number).notices, []);
+  const unknown = withProvisionalMessage(state, { ...replayed, claim: null });
+  t.equal(noticesFor(unknown, new Map(), 'operator').length, 1, 'nobody said what became of the claim');
+  t.same(noticesFor(unknown, new Map([['9', view({ number: '9', claimedBy: 'operator' })]]), 'operator'), [], 'but it is theirs');
+  t.same(noticesFor(unknown, new Map(), 'ola'), [], 'it was not theirs');
+  const back = withProvisionalMessage(state, { ...whole, storeAway: false, since: null, alarms: [], names: {} });
+  t.match(back, { away: false, returns: 1, since: null });
+  t.equal(back.alarms.size, 0);
+});
+
+await t.test('a centre that reads nothing says from when its board is', async (t) => {
+  const snapshot = { type: 'snapshot', feed: 'e.1-0', alarms: [], counts, complete: true, now: '2026-11-22T22:00:00.000Z' } as const;
+  let state = withMessage(NO_FEED, snapshot, 1000);
+  t.equal(freshness(state, 1000), 'live');
+  state = withMessage(state, { type: 'blind', boardAt: '2026-11-22T21:58:00.000Z', now: '2026-11-22T22:00:02.000Z' }, 1500);
+  t.equal(freshness(state, 1500), 'stale', 'at once, not after 6 s');
+  t.equal(state.blindSince, '2026-11-22T21:58:00.000Z');
+  state = withMessage(state, { type: 'pulse', feed: 'e.1-0', ...checksum([]), counts, now: '2026-11-22T22:00:04.000Z' }, 2000);
+  t.equal(freshness(state, 2000), 'live');
 });
