@@ -51,9 +51,12 @@ async function runCompanion(settings: Settings): Promise<void> {
   const over = Promise.race([left, told]);
   // What hangs while it ends, or while it starts, is not waited for: the parent is going or gone.
   void over.then(() => new RunningClock().after(STOP_COMPANION_WITHIN_MS, () => process.exit(0)));
-  const watch = await startWatchBeside({ settings, stores: await stores, log });
-  await over;
-  await watch.stop();
+  const known = await Promise.race([stores, over]);
+  if (known !== undefined) {
+    const watch = await startWatchBeside({ settings, stores: known, log });
+    await over;
+    await watch.stop();
+  }
   process.exit(0);
 }
 

@@ -21,7 +21,7 @@ import { openSpillFile } from '../store/spill-file.ts';
 import { createSpillStore } from '../store/spill-replay.ts';
 import type { CleanUp } from './clean-up.ts';
 import { addressOf } from './intake-parts.ts';
-import { gauge } from './measures.ts';
+import { count, gauge } from './measures.ts';
 import type { TlsIdentity } from './tls.ts';
 
 const MB = 1024 * 1024;
@@ -136,9 +136,9 @@ function measure(registry: Registry, spill: Spill, clock: Clock): void {
     const { oldestAt } = spill.counts();
     return oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt) / 1000;
   });
-  gauge(registry, 'spill_kept_total', 'Signals that were kept in the spill', () => spill.counts().spilled);
-  gauge(registry, 'spill_replayed_total', 'Signals that PostgreSQL took over from the spill', () => spill.counts().replayed);
-  gauge(registry, 'spill_refused_total', 'Signals that neither PostgreSQL nor the spill could take', () => spill.counts().refused);
+  count(registry, 'spill_kept_total', 'Signals that were kept in the spill', () => spill.counts().spilled);
+  count(registry, 'spill_replayed_total', 'Signals that PostgreSQL took over from the spill', () => spill.counts().replayed);
+  count(registry, 'spill_refused_total', 'Signals that neither PostgreSQL nor the spill could take', () => spill.counts().refused);
   gauge(registry, 'spill_fault', '1 while the spill is full or cannot be written', () => (spill.counts().fault === null ? 0 : 1));
   gauge(registry, 'spill_aside', 'Files of the spill that a technician must look at', () => spill.counts().aside);
 }

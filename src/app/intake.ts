@@ -136,7 +136,7 @@ export async function startIntake(parts: IntakeParts): Promise<StartedIntake> {
     bridgeSince: bridge === null ? null : () => bridge.readySince(),
   });
   cleanUp.add('silence', () => silence.stop());
-  measureListeners(registry, { broker, scaip, bridge });
+  measureListeners(registry, { lifeSigns, broker, scaip, bridge });
   checks.push(
     { name: 'mqtt', needed: true, check: () => Promise.resolve(null) },
     { name: 'sip', needed: true, check: () => Promise.resolve(null) },

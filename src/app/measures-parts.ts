@@ -4,19 +4,22 @@ import type { FeedHub, HubStats } from '../console/feed-hub.ts';
 import type { ConsoleSockets } from '../console/ws.ts';
 import type { Asks } from '../escalation/asks.ts';
 import type { Sweep } from '../escalation/sweep.ts';
+import type { LifeSigns } from '../devices/supervision.ts';
 import type { MqttBridge } from '../protocols/mqtt/bridge-options.ts';
 import type { MqttBroker } from '../protocols/mqtt/broker-options.ts';
 import type { ScaipServer } from '../protocols/scaip/receive.ts';
 import { count, counts, gauge, gauges } from './measures.ts';
 
 interface Listeners {
+  readonly lifeSigns: Pick<LifeSigns, 'waiting'>;
   readonly broker: Pick<MqttBroker, 'connections' | 'counters'>;
   readonly scaip: Pick<ScaipServer, 'counters'>;
   /** Null: there is no external broker. */
   readonly bridge: Pick<MqttBridge, 'counters' | 'fault'> | null;
 }
 
-export function measureListeners(registry: Registry, { broker, scaip, bridge }: Listeners): void {
+export function measureListeners(registry: Registry, { lifeSigns, broker, scaip, bridge }: Listeners): void {
+  gauge(registry, 'life_signs_waiting', 'Devices whose last sign of life is not written yet', () => lifeSigns.waiting());
   gauge(registry, 'mqtt_connections', 'Devices that are connected over MQTT', () => broker.connections());
   counts(registry, { name: 'mqtt_events_total', help: 'What the MQTT broker met, by kind', labels: ['kind'] }, () => {
     const told = broker.counters();

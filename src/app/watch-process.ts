@@ -102,13 +102,17 @@ export function watchBeside(parts: WatchProcessParts & { readonly cleanUp: Clean
 }
 
 /** Whether this process is such a child. */
-export const isCompanion = (): boolean => process.env[COMPANION] === 'watch' && process.send !== undefined;
+export const isCompanion = (): boolean => process.env[COMPANION] === 'watch';
 
 /** What the parent tells, once; and `left` when it is gone, however it went. */
 export function parentOf(): { readonly stores: Promise<CompanionStores>; readonly left: Promise<void> } {
   return {
     // A listener that stays keeps the channel, and with it the process, alive.
     stores: new Promise((resolve) => process.on('message', (told) => resolve(told as CompanionStores))),
-    left: new Promise((resolve) => process.once('disconnect', () => resolve())),
+    left: new Promise((resolve) => {
+      // Killed while this one was still loading its code.
+      if (!process.connected) resolve();
+      process.once('disconnect', () => resolve());
+    }),
   };
 }

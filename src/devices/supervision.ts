@@ -46,6 +46,8 @@ export interface LifeSigns {
   seen(serial: string, facts: SeenFacts, at: Instant, sort: SeenIn): void;
   /** When the unit, or its trigger, was heard by what is not written yet; null: nothing is waiting. */
   unwritten(serial: string, trigger: string): Instant | null;
+  /** Devices of which something is not written yet: never more than there are in the register. */
+  waiting(): number;
   /** Writes all that was noted before this call; false: the store is away, and it is still in memory. Never rejects. */
   flush(): Promise<boolean>;
   /** Writes the last, and no more. */
@@ -132,6 +134,7 @@ export function createLifeSigns(parts: { readonly clock: Clock; readonly log: Lo
       };
       return later(one(underWay), one(gathered));
     },
+    waiting: () => gathered.size + underWay.size,
     flush,
     async stop() {
       timer.cancel();
