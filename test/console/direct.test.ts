@@ -1,10 +1,13 @@
 /** Provisional alarms at the consoles: the direct streams of several intake processes, lost and found again, claims, and what browsers are told. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import process from 'node:process';
 import { X509Certificate } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
+import type { DirectNews, ProvisionalAlarm } from '../../src/alarms/provisional.ts';
 import type { Role } from '../../src/alarms/command.ts';
 import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
@@ -19,6 +22,7 @@ import { type FeedHub, type HubListener } from '../../src/console/feed-hub.ts';
 import type { ServerMessage } from '../../src/console/feed-messages.ts';
 import { Replica } from '../../src/console/replica.ts';
 import { attachSockets } from '../../src/console/ws.ts';
+import { startDirectStream } from '../../src/intake/direct-stream.ts';
 import type { Viewer } from '../../src/people/access.ts';
 import { testCertificate, withoutOpenssl } from '../support/certificates.ts';
 import { TestIntake, early } from '../support/direct.ts';
@@ -563,4 +567,64 @@ await t.test('what browsers are told', async (t) => {
     'responders hear nothing of it',
   );
   t.equal(seats.sola.of('provisional-replayed').length, 0, 'nor do others of what they never saw');
+});
+
+await t.test('a console process that stands still is let go, and catches up when it goes on', { timeout: 120_000 }, async (t) => {
+  const held = new Map<string, ProvisionalAlarm>();
+  let tell: (news: DirectNews) => void = () => undefined;
+  const stream = await startDirectStream({
+    spill: {
+      provisional: () => [...held.values()],
+      storeAway: () => true,
+      claim: async () => ({ refused: 'unknown-alarm' }),
+      listen: (listener) => {
+        tell = listener;
+        return () => undefined;
+      },
+    },
+    token: 'the secret',
+    bind: '127.0.0.1',
+    port: 0,
+    tls: null,
+    clock: new RunningClock(),
+    log: SILENT,
+  });
+  t.teardown(() => stream.stop());
+  const press = (n: number, text: string): void => {
+    const alarm = early(n, { text });
+    held.set(alarm.number, alarm);
+    tell({ news: 'alarm', alarm });
+  };
+  press(1, 'before');
+  const file = new URL('direct-process.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, ['--import=tsx', file, `127.0.0.1:${stream.port}`, 'the secret'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (piece: string) => (said += piece));
+  const now = (): { connected: number; held: number; lost: number } | null => {
+    const lines = said.trim().split('\n');
+    try {
+      return JSON.parse(lines.at(-1) ?? '') as { connected: number; held: number; lost: number };
+    } catch {
+      return null;
+    }
+  };
+  await until('it holds the first', () => now()?.held === 1, 60_000);
+  child.kill('SIGSTOP');
+  let count = 1;
+  await until(
+    'the server lets it go',
+    () => {
+      // More than it may have outstanding, and more than the kernel keeps for it.
+      for (let n = 0; n < 100; n++) press((count += 1), 'x'.repeat(2000));
+      return stream.counts().ended === 1;
+    },
+    30_000,
+  );
+  t.ok(count < 19_000, 'before anything grows without end');
+  child.kill('SIGCONT');
+  await until('it has everything, and nothing is lost', () => now()?.held === count && now()?.connected === 1 && now()?.lost === 0, 60_000);
+  t.equal(stream.counts().refused, 0);
 });
