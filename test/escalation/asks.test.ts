@@ -368,6 +368,63 @@ await t.test('about anything but life: one gathered message a minute to one pers
   t.equal(gateway.posts(), 0);
 });
 
+await t.test('hundreds wait for a person’s minute at the cost of one; a message gathers a bounded number', async (t) => {
+  const ledger = createAskLedger(postgres);
+  const number = await parts.press('h1', { meaning: { priority: 'care' } });
+  const now = clock.now();
+  const text = `insert into ask (id, alarm, account, channel, priority_rank, state, due_at, try_at, created_at)
+    select gen_random_uuid(), $1, 'natt', 'sms', 2, 'pending', $2, $2, $2 from generate_series(1, 1300) returning id`;
+  const { rows: made } = await postgres.pool.query<{ id: string }>(text, [number, new Date(now)]);
+  const first = await ledger.lease(made[0]!.id, now, now + 10_000);
+  t.equal(first.length, 1001);
+  const taken = new Set(first.map(({ id }) => id));
+  const rest = made.filter(({ id }) => !taken.has(id));
+  t.same(await ledger.lease(rest[0]!.id, now, now + 10_000), []);
+  const later = await postgres.pool.query('select count(*)::int as n from ask where try_at = $1 and attempts = 0', [
+    new Date(now + 60_000),
+  ]);
+  t.same(later.rows, [{ n: 299 }], 'all of them are put off, not only the one that was asked for');
+  await Promise.all(first.map(({ id }) => ledger.record(id, 'sent', 'p1', now)));
+  await Promise.all([ledger.record(first[0]!.id, 'sent', 'p2', now), ledger.record(first[0]!.id, 'delivered', null, now)]);
+  await ledger.record(first[0]!.id, 'sent', 'p3', now);
+  const { rows } = await postgres.pool.query('select state, provider_id, count(*)::int as n from ask group by 1, 2 order by 1');
+  t.same(rows, [
+    { state: 'delivered', provider_id: 'p1', n: 1 },
+    { state: 'pending', provider_id: null, n: 299 },
+    { state: 'sent', provider_id: 'p1', n: 1000 },
+  ]);
+  const leases = await Promise.all(rest.slice(0, 100).map(({ id }) => ledger.lease(id, now + 60_000, now + 70_000)));
+  t.same(leases.flat().length, 299, 'and a minute later they go with one message');
+});
+
+await t.test('a queue that nobody empties takes a bounded number of each urgency; the rest stays in its rows', async (t) => {
+  const gateway = await gatewayFor(t);
+  const number = await parts.press('h1');
+  const life = await parts.press('h2');
+  const text = `insert into ask (id, alarm, account, channel, priority_rank, state, due_at, try_at, created_at)
+    select gen_random_uuid(), $1, 'natt', 'page', $3, 'pending', $2, $2, $2 from generate_series(1, $4::int)`;
+  await postgres.pool.query(text, [number, new Date(clock.now()), 1, 1200]);
+  await postgres.pool.query(text, [life, new Date(clock.now()), 0, 20]);
+  const added: { readonly urgency: string; readonly id: string; readonly at: number }[] = [];
+  const asks = asking(t, gateway, {
+    openQueue: () => ({
+      add: async (urgency, some) => {
+        for (const { id } of some) added.push({ urgency, id, at: clock.now() });
+      },
+      stop: async () => undefined,
+    }),
+  });
+  await until('both are filled', () => new Set(added.map(({ urgency }) => urgency)).size === 2);
+  for (let poke = 0; poke < 5; poke++) asks.poke();
+  await until('they are added again, in case that Redis forgot', () => added.some(({ at }) => at > (added[0]?.at ?? 0) + 900));
+  const before = added.filter(({ at }) => at <= (added[0]?.at ?? 0) + 900);
+  t.equal(before.filter(({ urgency }) => urgency === 'urgent').length, 500);
+  t.equal(new Set(before.map(({ id }) => id)).size, before.length, 'each once');
+  t.equal(before[0]?.urgency, 'life', 'life first');
+  await until('what no queue brought is sent straight, all of it', settled, 60_000);
+  t.equal((await parts.told(life)).filter((event) => event.startsWith('ask-failed natt page')).length, 20);
+});
+
 await t.test('a gathered message names the others and is recorded for each', async (t) => {
   const gateway = await gatewayFor(t);
   const care = { meaning: { priority: 'care' } } as const;

@@ -64,6 +64,8 @@ $$;
 -- What changes of alarms do to their pending asks: each effect is about an alarm, one account of it or all (null), and leaves
 -- alone the asks that were made after it. Rows are locked in the order of their ids, here and wherever several asks are
 -- written: two batches cannot wait for each other in a circle.
+-- "state || ''", here and below: a plan that is made while the table is empty would else take one of the indexes of what is
+-- pending, and read all of it, ten thousands of rows, for the few of an alarm.
 create function change_asks(withdrawn jsonb, hastened jsonb, at timestamptz) returns void language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -73,7 +75,7 @@ begin
   if jsonb_array_length(withdrawn) > 0 then
     ids := array(
       select k.id from jsonb_to_recordset(withdrawn) as e(alarm bigint, account text, besides uuid[])
-      join ask k on k.alarm = e.alarm and k.state = 'pending'
+      join ask k on k.alarm = e.alarm and k.state || '' = 'pending'
       where (e.account is null or e.account = k.account) and k.id <> all(e.besides) order by k.id for update of k);
     update ask set state = 'withdrawn', recorded_at = change_asks.at where id = any(ids);
   end if;
@@ -81,7 +83,7 @@ begin
   if jsonb_array_length(hastened) > 0 then
     ids := array(
       select k.id from jsonb_to_recordset(hastened) as e(alarm bigint, besides uuid[])
-      join ask k on k.alarm = e.alarm and k.state = 'pending' and k.attempts = 0
+      join ask k on k.alarm = e.alarm and k.state || '' = 'pending' and k.attempts = 0
       where k.id <> all(e.besides) order by k.id for update of k);
     update ask set priority_rank = 0, due_at = least(due_at, change_asks.at), try_at = least(try_at, change_asks.at)
     where id = any(ids);
@@ -126,7 +128,7 @@ begin
       select k.id, k.account, k.channel = 'sms' and a.priority_rank > 0 as paced, a.priority, a.municipality,
         a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
       from ask k join alarm a on a.number = k.alarm left join account p on p.username = k.account and p.disabled_at is null
-      where k.id = any(lease_asks.ids) and k.state = 'pending' and k.try_at <= lease_asks.now
+      where k.id = any(lease_asks.ids) and k.state || '' = 'pending' and k.try_at <= lease_asks.now
       order by k.id for update of k skip locked
     ), taken as (
       update ask k set try_at = lease_asks.until, attempts = k.attempts + 1 from wanted w where k.id = w.id and not w.paced
@@ -163,7 +165,7 @@ begin
   ids := array(
     select k.id from unnest(hasten_asks.alarms, hasten_asks.accounts) as m(alarm, account)
     join ask k on k.alarm = m.alarm and k.account = m.account
-    where k.state = 'pending' and k.due_at > hasten_asks.now order by k.id for update of k);
+    where k.state || '' = 'pending' and k.due_at > hasten_asks.now order by k.id for update of k);
   update ask set due_at = hasten_asks.now, try_at = hasten_asks.now where id = any(ids);
 end
 $$;
