@@ -1,11 +1,14 @@
 /** Gathers questions that come while one is under way, so that they share the next: one statement, one commit for all of them. */
 import { CentreError } from '../base/errors.ts';
 
+/** Beyond so many the next one is refused at once: it bounds the memory that a store which hangs can take. */
+export const MOST_GATHERED = 10_000;
+
 /**
  * @param most so many at once
  * @param work answers all, in their order
  * @returns takes one and gives its answer. A store that is away fails all that were asked together; after any other error each
- * is tried alone, so that one which cannot be processed harms only itself.
+ * is tried alone, so that one which cannot be processed harms only itself. With too many waiting: CentreError store-away.
  */
 export function gathering<T, R>(most: number, work: (all: readonly T[]) => Promise<readonly R[]>): (one: T) => Promise<R> {
   interface Waiting {
@@ -40,6 +43,10 @@ export function gathering<T, R>(most: number, work: (all: readonly T[]) => Promi
 
   return (one) =>
     new Promise<R>((done, failed) => {
+      if (waiting.length >= MOST_GATHERED) {
+        failed(new CentreError('store-away', `${MOST_GATHERED} wait already: PostgreSQL is too slow. Look at its load.`));
+        return;
+      }
       waiting.push({ one, done, failed });
       void run();
     });

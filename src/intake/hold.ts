@@ -95,6 +95,7 @@ export function createHolding(parts: {
   const inHand = new Map<string, Promise<void>>();
   let looking: Promise<void> | null = null;
   let away = false;
+  let notRemoved = false;
   let stopped = false;
 
   const holdOne = gathering(AT_ONCE, (signals: readonly Signal[]) => {
@@ -166,9 +167,12 @@ export function createHolding(parts: {
   async function removed(key: HeldKey): Promise<void> {
     try {
       await removeOne(key);
+      notRemoved = false;
     } catch (error) {
       counts.failures += 1;
-      log.warn('held-signal-not-removed', { source: key.source, error });
+      // Once: while the store is away every message with credentials comes here.
+      if (!notRemoved) log.warn('held-signal-not-removed', { source: key.source, error });
+      notRemoved = true;
     }
   }
 
