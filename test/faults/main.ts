@@ -73,6 +73,7 @@ function read(): Wanted | null {
 async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number> {
   say(`Faults with --seed ${seed} --rounds ${rounds}`);
   const chosen = SCENARIOS.filter(({ name }) => names.includes(name));
+  const tellingTwice = new Set(SCENARIOS.filter(({ tellsTwice }) => tellsTwice === true).map(({ name }) => name));
   const results: Result[] = chosen.length === 0 ? [] : await inHouse();
   const power: PowerResult[] = [];
   for (const name of powerNames.filter((one) => names.includes(one))) {
@@ -80,7 +81,6 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
     if (result === null) say(`${name}: skipped, its runner (test/faults/power) is not there`);
     else power.push(result);
   }
-  const tellingTwice = new Set(SCENARIOS.filter(({ tellsTwice }) => tellsTwice === true).map(({ name }) => name));
   const summary = summarise(results, power, tellingTwice);
   if (results.length > 0) say(`\n${table(results)}`);
   for (const { name, cuts, acknowledged, lost, doubled, seconds, skipped } of power) {
@@ -97,7 +97,7 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
   return summary.broken.length === 0 ? 0 : 1;
 
   async function inHouse(): Promise<Result[]> {
-    const house = await openHouse(seed, logs);
+    const house = await openHouse({ seed, ...(logs === null ? {} : { logs }) });
     try {
       const load = startLoad(house, seed);
       const done: Result[] = [];
@@ -105,6 +105,8 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
       for (const scenario of chosen) {
         const result = await carryOut(scenario, house, load, rounds, random);
         done.push(result);
+        // A run that is cut short has told what it found.
+        if (json !== null) writeReport(json, { seed, rounds }, done, [], summarise(done, [], tellingTwice));
         const verdict = result.broken.length > 0 ? 'BROKEN' : result.missed.length > 0 ? 'missed' : 'ok';
         say(`${verdict.padEnd(7)} ${result.name} (${result.seconds.toFixed(0)} s) ${result.broken[0] ?? result.missed[0] ?? ''}`);
       }

@@ -92,10 +92,7 @@ function doubledAlarms({ alarms }: Truth): string[] {
   return [...open].filter(([, numbers]) => numbers.length > 1).map(([key, numbers]) => `${key}: ${numbers.join(', ')}`);
 }
 
-/**
- * Everybody whom the timeline names with an SMS has one at the gateway. A message that no ask points to was sent for an ask
- * that another message was sent for too: that person was told twice.
- */
+/** Everybody whom the timeline names with an SMS has one at the gateway. */
 function told(
   { timeline, asks, phones }: Truth,
   messages: readonly SmsMessage[],
@@ -120,19 +117,36 @@ function told(
       }
     }
   }
-  const pointedTo = new Set(asks.map(({ provider_id: id }) => id));
-  const concerned = new Set(asks.map(({ alarm }) => alarm));
-  const pending = new Set(asks.filter(({ state }) => state === 'pending').map(({ alarm }) => alarm));
-  const toldTwice = messages
-    .filter(({ acceptedAt, text }) => {
-      const about = /Alarm (\d+)/.exec(text)?.[1] ?? '';
-      return acceptedAt >= since && acceptedAt < dueBefore && concerned.has(about) && !pending.has(about);
-    })
-    .flatMap(({ id, posted, text }) => [
-      ...(posted > 1 ? [`${text.slice(0, 16)}: posted ${posted} times`] : []),
-      ...(pointedTo.has(id) ? [] : [`${text.slice(0, 16)}: in another message too`]),
-    ]);
-  return { asks: due, notTold, toldTwice };
+  return { asks: due, notTold, toldTwice: toldTwice(asks, messages, phones, since, dueBefore) };
+}
+
+/** A reference that was posted more than once, and what a person got about an alarm beyond the asks that there were. */
+function toldTwice(
+  asks: Truth['asks'],
+  messages: readonly SmsMessage[],
+  phones: Truth['phones'],
+  since: number,
+  dueBefore: number,
+): string[] {
+  const asked = new Map<string, { count: number; pending: boolean }>();
+  for (const { alarm, account, channel, state } of asks) {
+    if (channel !== 'sms') continue;
+    const key = `${phones[account] ?? ''} ${alarm}`;
+    const before = asked.get(key) ?? { count: 0, pending: false };
+    asked.set(key, { count: before.count + 1, pending: before.pending || state === 'pending' });
+  }
+  const got = new Map<string, number>();
+  const twice: string[] = [];
+  for (const { to, text, posted, acceptedAt } of messages) {
+    const alarm = /Alarm (\d+)/.exec(text)?.[1] ?? '';
+    const key = `${to} ${alarm}`;
+    got.set(key, (got.get(key) ?? 0) + 1);
+    const known = asked.get(key);
+    if (acceptedAt < since || acceptedAt >= dueBefore || known === undefined || known.pending) continue;
+    if (posted > 1) twice.push(`alarm ${alarm}: posted ${posted} times`);
+    if ((got.get(key) ?? 0) > known.count) twice.push(`alarm ${alarm}: ${got.get(key)} messages for ${known.count} asks`);
+  }
+  return twice;
 }
 
 function lostOrders(ledger: Ledger, { timeline }: Truth, entry: number): string[] {

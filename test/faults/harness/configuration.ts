@@ -1,4 +1,7 @@
-/** The centre's own configuration with the shortest waits that it allows, so that ladders climb while a fault lasts. */
+/**
+ * The centre's own configuration with the shortest waits that it allows, so that ladders climb while a fault lasts. Everybody
+ * is told by SMS alone: the gateway's log is the record that judges.
+ */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,9 +19,11 @@ interface Call {
 }
 interface Ladder {
   waitsSeconds: Record<string, number>;
-  rungs: (Call & { name: string })[];
+  rungs: (Call & { name: string; to: { role?: string }[] })[];
   dispatch: Call;
 }
+
+const AT_ONCE: Call = { waitSeconds: WAIT_SECONDS, channels: [{ via: 'sms', afterSeconds: 0 }] };
 
 /** Writes it below `folder`, each rung as quick as can be. @param from another version's configuration */
 export function hastyConfiguration(folder: string, from = CONFIG): string {
@@ -32,14 +37,11 @@ export function hastyConfiguration(folder: string, from = CONFIG): string {
     ladder.waitsSeconds['claimWarned'] = WAIT_SECONDS;
     ladder.waitsSeconds['repeatUnseen'] = WAIT_SECONDS;
     ladder.waitsSeconds['ladderRestart'] = 30;
-    ladder.rungs = ladder.rungs.filter(({ name }) => RUNGS.some((rung) => rung === name)).map((rung) => ({ ...rung, ...atOnce(rung) }));
-    ladder.dispatch = atOnce(ladder.dispatch);
+    ladder.rungs = ladder.rungs
+      .filter(({ name }) => RUNGS.some((rung) => rung === name))
+      .map((rung) => ({ ...rung, ...AT_ONCE, to: rung.to.filter(({ role }) => role !== 'overflow') }));
+    ladder.dispatch = AT_ONCE;
   }
   writeFileSync(file, JSON.stringify(config));
   return made;
 }
-
-const atOnce = ({ channels }: Call): Call => ({
-  waitSeconds: WAIT_SECONDS,
-  channels: channels.map(({ via }) => ({ via, afterSeconds: 0 })),
-});

@@ -30,7 +30,8 @@ export const HOUSEHOLDS = 100;
 /** Beside those, kept for asking whether everything works; the one behind them is left to the poison. */
 export const PROBES = 12;
 const ALL_ROLES = ['intake', 'escalation', 'console', 'watch'] as const;
-const COPIES: Readonly<Record<(typeof ALL_ROLES)[number], number>> = { intake: 2, escalation: 2, console: 2, watch: 1 };
+type Copies = Readonly<Record<(typeof ALL_ROLES)[number], number>>;
+const COPIES: Copies = { intake: 2, escalation: 2, console: 2, watch: 1 };
 
 export interface House {
   readonly folder: string;
@@ -56,28 +57,33 @@ export interface House {
   close(): Promise<void>;
 }
 
-/** Starts everything and waits until all of it is ready. @param logs a folder for what the processes say; null: it is not kept */
-export async function openHouse(seed: number, logs: string | null = null): Promise<House> {
+export interface HouseOptions {
+  readonly seed: number;
+  /** A folder for what the processes say; absent: it is not kept. */
+  readonly logs?: string;
+  /** How many processes of each role; absent: two, and one watch. */
+  readonly copies?: Copies;
+}
+
+type Undo = (() => Promise<void> | void)[];
+
+/** Starts everything and waits until all of it is ready. */
+export async function openHouse(options: HouseOptions): Promise<House> {
   const folder = mkdtempSync(path.join(tmpdir(), 'faults-'));
-  const undo: (() => Promise<void> | void)[] = [() => rmSync(folder, { recursive: true, force: true })];
+  const undo: Undo = [() => rmSync(folder, { recursive: true, force: true })];
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
-    return await build(folder, seed, logs, undo, close);
+    return await build(folder, options, undo, close);
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function build(
-  folder: string,
-  seed: number,
-  logs: string | null,
-  undo: (() => Promise<void> | void)[],
-  close: () => Promise<void>,
-): Promise<House> {
+async function build(folder: string, options: HouseOptions, undo: Undo, close: () => Promise<void>): Promise<House> {
+  const { seed, logs, copies = COPIES } = options;
   const random = dice(seed);
   const clock = new RunningClock();
   const ledger = new Ledger();
@@ -101,7 +107,7 @@ async function build(
   const consoles: string[] = [];
   const url = { sms: gateway.url, token: gateway.token };
   const plans = ALL_ROLES.filter((role) => (PROCESS_ROLES as readonly string[]).includes(role)).flatMap((role) =>
-    Array.from({ length: COPIES[role] }, (_, n) => ({ role, name: `${role}-${n + 1}` })),
+    Array.from({ length: copies[role] }, (_, n) => ({ role, name: `${role}-${n + 1}` })),
   );
   const readyOf = (name: string) => members.find((member) => member.name === name)?.ready() ?? null;
   const place = (name: string, of: 'http' | 'mqtt' | 'sipUdp' | 'sipTcp') => () => {
@@ -128,7 +134,7 @@ async function build(
       SMS_GATEWAY_TOKEN: url.token,
     };
     const dataDir = path.join(folder, name);
-    const kept = logs === null ? {} : { logFile: path.join(logs, `${name}.log`) };
+    const kept = logs === undefined ? {} : { logFile: path.join(logs, `${name}.log`) };
     members.push(new Member({ name, role, env, dataDir, random, errorLine: (line) => errors.push(line), ...kept }));
     if (role !== 'intake') continue;
     const datagrams = await openDatagramWay(place(name, 'sipUdp'));
@@ -168,7 +174,7 @@ async function build(
   ] as const;
   for (const person of persons) await person.signIn();
   const [first, second, responder] = persons;
-  const screens = [first, second].map((person, n) => new Screen(`console-${n + 1}`, consoles[n] ?? '', person, shown(`console-${n + 1}`)));
+  const screens = consoles.map((http, n) => new Screen(`console-${n + 1}`, http, persons[n] ?? first, shown(`console-${n + 1}`)));
   undo.push(() => screens.forEach((screen) => screen.close()));
   return {
     ...{ folder, stores, gateway, ledger, members, doors, ways, responder, screens, errors, random, ready, close },

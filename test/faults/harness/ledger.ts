@@ -22,7 +22,8 @@ export type LedgerEntry = Moment &
     /** A console showed a need that no store has yet. */
     | { readonly what: 'shown-without-store'; readonly unit: string; readonly console: string }
     /** `store`: steps that fall due meanwhile cannot be done. */
-    | { readonly what: 'fault-began' | 'fault-ended'; readonly fault: string; readonly store: boolean }
+    | { readonly what: 'fault-began'; readonly fault: string; readonly store: boolean }
+    | { readonly what: 'fault-ended'; readonly fault: string; readonly store: boolean }
   );
 
 type Entry<What extends LedgerEntry['what']> = Extract<LedgerEntry, { what: What }>;

@@ -16,7 +16,7 @@ export interface Load {
 
 const CREWS = 6;
 /** Messages a second, all crews together. */
-const RATE = 4;
+const RATE = 3;
 /** Alarms are handled at once (some), or left to the ladder for so long. */
 const HANDLED_AT_ONCE = 0.3;
 const LEFT_FOR_MS = { least: 9000, most: 22_000 };
@@ -66,7 +66,7 @@ export function startLoad(house: House, seed: number): Load {
 
   /** Goes through what its screen shows, each alarm in its time. */
   async function atWork(person: Person, n: number): Promise<void> {
-    const screen = house.screens[n];
+    const screen = house.screens[n % house.screens.length];
     const dueAt = new Map<string, number>();
     while (!over) {
       await pause(100);

@@ -1,6 +1,7 @@
 /** Connections cut, silent, half-open and slow between any two; consoles that read slowly or not at all. */
 import type { Dice } from './random.ts';
 import { pick } from './random.ts';
+import { NOTICED } from './kills.ts';
 import { LATE_FAULT_MS, type Scenario } from './scenario.ts';
 import { BAD_WEATHER, type Way, type Weather } from './way.ts';
 
@@ -24,7 +25,7 @@ const PAIRS: readonly Between[] = [
     name: 'process-postgres',
     about: 'a process of each role in turn and PostgreSQL',
     ways: [...both('intake', 'postgres'), ...both('escalation', 'postgres'), ...both('console', 'postgres')],
-    explains: ['signal-not-acknowledged'],
+    explains: ['signal-not-acknowledged', 'spill-began'],
   },
   {
     name: 'process-redis',
@@ -41,7 +42,7 @@ const PAIRS: readonly Between[] = [
 const between = ({ name, about, ways, explains = [], tellsTwice }: Between): Scenario => ({
   name: `between-${name}`,
   about: `cut, silent, half-open and 200 ms slow between ${about}`,
-  explains,
+  explains: [...NOTICED, ...explains],
   lateMs: LATE_FAULT_MS,
   ...(tellsTwice === undefined ? {} : { tellsTwice }),
   async run({ house, rounds, random, pause, recovered }) {
@@ -70,7 +71,7 @@ const shuffled = (of: readonly Weather[], random: Dice): Weather[] =>
 export const slowConsole: Scenario = {
   name: 'slow-console',
   about: 'one console page reads nothing for 8 s, then all at once; its process is stopped for as long',
-  explains: [],
+  explains: NOTICED,
   lateMs: LATE_FAULT_MS,
   async run({ house, pause, recovered, rounds }) {
     const [first, second] = house.screens;

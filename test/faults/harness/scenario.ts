@@ -1,11 +1,11 @@
 /** What a scenario is, and how one is carried out: fault, recovery, balance of the books. */
-import { type Books, balanced, compare } from './compare.ts';
+import { type Books, type Period, balanced, compare } from './compare.ts';
 import type { House } from './house.ts';
 import type { Load } from './load.ts';
 import type { ErrorLine } from './member.ts';
 import { type Probed, probe, until } from './probe.ts';
 import type { Dice } from './random.ts';
-import { readTruth } from './truth.ts';
+import { type TimelineRow, type Truth, readTruth } from './truth.ts';
 
 /** What a scenario has to work with. */
 export interface Stage {
@@ -55,6 +55,8 @@ export interface Result {
   /** Aims of speed that were missed. */
   readonly missed: readonly string[];
   readonly note: string;
+  /** Timelines of alarms with which something is wrong; a few. */
+  readonly evidence: readonly TimelineRow[];
 }
 
 export const LATE_CALM_MS = 500;
@@ -98,7 +100,7 @@ export async function carryOut(scenario: Scenario, house: House, load: Load, rou
     failed.push(`the scenario itself failed: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (probes.length === 0) await stage.recovered();
-  const books = await settled(house, load, period);
+  const { books, truth } = await settled(house, load, period);
   const recovery = probes.some(({ asked }) => asked === null) ? null : Math.max(...probes.map(({ asked }) => asked ?? 0));
   const errors = house.errors.slice(firstError);
   const unexplained = errors.filter(({ event }) => !scenario.explains.includes(event));
@@ -112,24 +114,31 @@ export async function carryOut(scenario: Scenario, house: House, load: Load, rou
     broken: [...failed, ...(told?.broken ?? []), ...brokenIn(books), ...silenceOf(probes), ...unexplained.map(lineOf)],
     missed: missedIn(scenario, books, recovery),
     note: told?.note ?? '',
+    evidence: evidenceOf(books, truth),
   };
 }
 
 /** Reads the truth until the books balance, or for as long as one may wait for that. */
-async function settled(house: House, load: Load, period: Parameters<typeof compare>[3]): Promise<Books> {
+async function settled(house: House, load: Load, period: Period): Promise<{ books: Books; truth: Truth }> {
   const began = performance.now();
   try {
     for (;;) {
       const truth = await readTruth(house.stores, period.since);
       const books = compare(house.ledger, truth, house.gateway.messages(), period);
       const waited = performance.now() - began;
-      if (balanced(books) || waited > SETTLE_MS) return books;
+      if (balanced(books) || waited > SETTLE_MS) return { books, truth };
       load.hold(waited > SETTLE_UNDER_LOAD_MS);
       await pause(300);
     }
   } finally {
     load.hold(false);
   }
+}
+
+function evidenceOf({ steps, notTold, lostOrders }: Books, { timeline }: Truth): TimelineRow[] {
+  const named = [...steps.missing, ...steps.doubled, ...notTold, ...lostOrders].flatMap((one) => /\b\d{4,}\b/.exec(one)?.[0] ?? []);
+  const few = new Set(named.slice(0, 5));
+  return timeline.filter(({ alarm }) => few.has(alarm));
 }
 
 function brokenIn(books: Books): string[] {

@@ -1,7 +1,7 @@
 /** Stopped, restarted, emptied, full and away: processes and stores that do not die but do not answer either. */
 import { readFileSync } from 'node:fs';
 import { type House, storeFault } from './house.ts';
-import { STORE_AWAY } from './kills.ts';
+import { NOTICED, STORE_AWAY } from './kills.ts';
 import type { StoreName } from './own-stores.ts';
 import { until } from './probe.ts';
 import { pick } from './random.ts';
@@ -14,7 +14,7 @@ const awayMs = (rounds: number): number => (rounds > 1 ? 60_000 : 10_000);
 export const stoppedProcesses: Scenario = {
   name: 'stopped-processes',
   about: 'SIGSTOP for 15 s of one process of each role at once',
-  explains: ['signal-not-acknowledged'],
+  explains: [...NOTICED, 'signal-not-acknowledged'],
   lateMs: LATE_FAULT_MS,
   async run({ house, rounds, random, pause, recovered }) {
     for (let round = 0; round < Math.min(rounds, 4); round++) {
@@ -118,7 +118,7 @@ async function shownMeanwhile(house: House, from: number, meanwhile: readonly { 
 export const emptiedRedis: Scenario = {
   name: 'emptied-redis',
   about: 'FLUSHALL, again and again under load',
-  explains: [],
+  explains: NOTICED,
   lateMs: LATE_FAULT_MS,
   async run({ house, rounds, traffic, recovered }) {
     for (let round = 0; round < 4 * Math.min(rounds, 10); round++) {
