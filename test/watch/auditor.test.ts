@@ -38,7 +38,10 @@ t.teardown(async () => {
   await stores.stop();
 });
 const clock = new RunningClock();
-const { desk, press, people, duty, escalation } = escalating(postgres, clock);
+const scene = escalating(postgres, clock);
+const { desk, duty, escalation } = scene;
+const press: typeof scene.press = (...given) => scene.press(...given);
+const people = () => scene.people();
 await people();
 
 interface Line {
