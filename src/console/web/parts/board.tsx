@@ -173,7 +173,7 @@ interface LaneProps {
 
 function Lane({ lane, opened, onMore }: LaneProps) {
   const { texts } = useApp();
-  const { priority, rows, total, more, provisional, provisionalMore } = lane;
+  const { priority, rows, more, provisional, provisionalMore } = lane;
   // Only what was sent can be drawn: the rest of a flood is a number.
   const heldMore = rows.length > 0 && more > 0;
   return (
