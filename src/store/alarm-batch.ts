@@ -5,7 +5,7 @@ import type { Change, Changing, IdempotencyKey } from '../alarms/desk.ts';
 import type { EventName } from '../alarms/event.ts';
 import type { AlarmView } from '../alarms/view.ts';
 import { type Instant, toIso } from '../base/clock.ts';
-import { WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
+import { ALARM_PARAMETERS, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
 import { changeAsks } from './ask-effects.ts';
 import type { Postgres } from './postgres.ts';
 import { inTransaction } from './transaction.ts';
@@ -19,15 +19,15 @@ const WRITE = `${WRITE_ALARMS} select 1`;
 const WRITE_FOR_PEOPLE = `${WRITE_ALARMS},
 leases as (
   insert into claim_lease (alarm, account, until)
-  select alarm, account, until from jsonb_to_recordset($3::jsonb) as l(alarm bigint, account text, until timestamptz)
+  select alarm, account, until from json_to_recordset($${ALARM_PARAMETERS + 1}::json) as l(alarm bigint, account text, until timestamptz)
   on conflict (alarm) do update set account = excluded.account, until = excluded.until
 ),
 ended as (
-  delete from claim_lease where alarm = any($4::bigint[])
+  delete from claim_lease where alarm = any($${ALARM_PARAMETERS + 2}::bigint[])
 ),
 answers as (
   insert into command_key (account, key, alarm, answer, at)
-  select account, key, alarm, answer, $2 from jsonb_to_recordset($5::jsonb) as k(account text, key text, alarm bigint, answer jsonb)
+  select account, key, alarm, answer, $1::timestamptz from json_to_recordset($${ALARM_PARAMETERS + 3}::json) as k(account text, key text, alarm bigint, answer jsonb)
 )
 select 1`;
 

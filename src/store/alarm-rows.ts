@@ -3,6 +3,7 @@ import { type Alarm, deadlineOf, stateOf } from '../alarms/alarm.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { rank } from '../alarms/triage.ts';
 import { type Instant, toIso } from '../base/clock.ts';
+import { arrayLiteral, bigints, instants, integers, jsons, smallIntegers, texts } from './binary-arrays.ts';
 
 /** An alarm after its new entries, and how it is joined. */
 export interface ChangedAlarm {
@@ -22,91 +23,81 @@ interface AskRow {
   readonly dueAt: Instant;
 }
 
-const isoOrNull = (at: Instant | null | undefined): string | null => (at === null || at === undefined ? null : toIso(at));
-
 /**
- * Everything that a decision changes goes in as one JSON document and one statement: a batch of 64 alarms costs one
- * round trip. JSON text has neither NUL nor lone surrogates here: devices' text passed `storable`, commands' their schema.
- * It is the beginning of a statement, which may go on with more.
+ * Everything that a decision changes goes in as columns, in one statement: a batch of 64 alarms costs one round trip. Texts of
+ * devices passed `storable` and those of commands their schema: none holds a NUL.
+ * It is the beginning of a statement, which may go on with more parameters, from ALARM_PARAMETERS + 1 on.
  */
 export const WRITE_ALARMS = `
-with input as (select $1::jsonb as doc),
-alarms as (
+with alarms as (
   insert into alarm (number, version, municipality, joining_key, lane, lane_key, household_id, device, kind, priority,
     priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what, claimed_by, asked, fold)
   select number, version, municipality, joining_key, lane, lane_key, household_id, device, kind, priority,
-    priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what, claimed_by, asked, fold
-  from input, jsonb_to_recordset(doc->'alarms') as a(number bigint, version int, municipality text, joining_key text, lane text,
-    lane_key text, household_id text, device text, kind text, priority text, priority_rank smallint, state text,
-    opened_at timestamptz, changed_at timestamptz, closed_at timestamptz, deadline_at timestamptz, deadline_what text,
-    claimed_by text, asked text[], fold jsonb)
+    priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what, claimed_by, asked::text[], fold
+  from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    $11::text[], $12::smallint[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
+    $18::text[], $19::text[], $20::text[], $21::jsonb[]) as a(number, version, municipality, joining_key, lane, lane_key,
+    household_id, device, kind, priority, priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what,
+    claimed_by, asked, fold)
   on conflict (number) do update set version = excluded.version, device = excluded.device, kind = excluded.kind,
     priority = excluded.priority, priority_rank = excluded.priority_rank, state = excluded.state,
     changed_at = excluded.changed_at, closed_at = excluded.closed_at, deadline_at = excluded.deadline_at,
     deadline_what = excluded.deadline_what, claimed_by = excluded.claimed_by, asked = excluded.asked, fold = excluded.fold
+  returning number, version
 ),
 entries as (
   insert into timeline (alarm, version, at, done_at, actor, event, arms)
-  select alarm, version, at, done_at, actor, event, arms
-  from input, jsonb_to_recordset(doc->'entries') as e(alarm bigint, version int, at timestamptz, done_at timestamptz,
-    actor jsonb, event jsonb, arms jsonb)
+  select * from unnest($22::bigint[], $23::int[], $24::timestamptz[], $25::timestamptz[], $26::jsonb[], $27::jsonb[], $28::jsonb[])
 ),
 asks as (
   insert into ask (id, alarm, account, channel, priority_rank, state, due_at, try_at, created_at)
-  select id, alarm, account, channel, rank, 'pending', "dueAt", "dueAt", $2
-  from input, jsonb_to_recordset(doc->'asks') as k(id uuid, alarm bigint, account text, channel text, rank smallint, "dueAt" timestamptz)
+  select id, alarm, account, channel, rank, 'pending', "dueAt", "dueAt", $1::timestamptz
+  from json_to_recordset($29::json) as k(id uuid, alarm bigint, account text, channel text, rank smallint, "dueAt" timestamptz)
 ),
 outbox as (
-  insert into outbox (alarm, version, created_at)
-  select number, version, $2 from input, jsonb_to_recordset(doc->'alarms') as a(number bigint, version int)
+  insert into outbox (alarm, version, created_at) select number, version, $1::timestamptz from alarms
 )`;
+export const ALARM_PARAMETERS = 29;
 
-/** The two parameters of WRITE_ALARMS. */
-export function alarmValues(changed: readonly ChangedAlarm[], now: Instant): [doc: string, now: string] {
-  const doc = {
-    alarms: changed.map((one) => alarmRow(one, now)),
-    entries: changed.flatMap(({ alarm, entries }) => entries.map((entry) => timelineRow(alarm.number, entry))),
-    asks: changed.flatMap(({ alarm, entries }) => entries.flatMap((entry) => askRows(alarm, entry))),
-  };
-  return [JSON.stringify(doc), toIso(now)];
-}
-
-function alarmRow({ alarm, entries, joiningKey, laneKey }: ChangedAlarm, now: Instant) {
-  const deadline = deadlineOf(alarm);
-  return {
-    number: alarm.number,
-    version: alarm.version,
-    municipality: alarm.municipality,
-    joining_key: joiningKey,
-    lane: alarm.lane,
-    lane_key: laneKey,
-    household_id: alarm.household?.id ?? null,
-    device: alarm.device,
-    kind: alarm.kind,
-    priority: alarm.priority,
-    priority_rank: rank(alarm.priority),
-    state: stateOf(alarm),
-    opened_at: toIso(alarm.openedAt),
+/** The parameters of WRITE_ALARMS. */
+export function alarmValues(changed: readonly ChangedAlarm[], now: Instant): (string | Buffer)[] {
+  const alarms = changed.map(({ alarm }) => alarm);
+  const deadlines = alarms.map(deadlineOf);
+  const entries = changed.flatMap((one) => one.entries);
+  const asks = changed.flatMap(({ alarm, entries: made }) => made.flatMap((entry) => askRows(alarm, entry)));
+  return [
+    toIso(now),
+    bigints(alarms.map(({ number }) => number)),
+    integers(alarms.map(({ version }) => version)),
+    texts(alarms.map(({ municipality }) => municipality)),
+    texts(changed.map(({ joiningKey }) => joiningKey)),
+    texts(alarms.map(({ lane }) => lane)),
+    texts(changed.map(({ laneKey }) => laneKey)),
+    texts(alarms.map(({ household }) => household?.id ?? null)),
+    texts(alarms.map(({ device }) => device)),
+    texts(alarms.map(({ kind }) => kind)),
+    texts(alarms.map(({ priority }) => priority)),
+    smallIntegers(alarms.map(({ priority }) => rank(priority))),
+    texts(alarms.map(stateOf)),
+    instants(alarms.map(({ openedAt }) => openedAt)),
     // When it was written: who follows changes by this must find also what comes out of a spill.
-    changed_at: toIso(Math.max(entries.at(-1)?.at ?? alarm.openedAt, now)),
-    closed_at: isoOrNull(alarm.closed?.at),
-    deadline_at: isoOrNull(deadline?.at),
-    deadline_what: deadline?.what ?? null,
-    claimed_by: alarm.claim?.by ?? null,
-    asked: alarm.asked,
-    fold: alarm,
-  };
+    instants(changed.map((one) => Math.max(one.entries.at(-1)?.at ?? one.alarm.openedAt, now))),
+    instants(alarms.map(({ closed }) => closed?.at ?? null)),
+    instants(deadlines.map((deadline) => deadline?.at ?? null)),
+    texts(deadlines.map((deadline) => deadline?.what ?? null)),
+    texts(alarms.map(({ claim }) => claim?.by ?? null)),
+    texts(alarms.map(({ asked }) => arrayLiteral(asked))),
+    jsons(alarms),
+    bigints(changed.flatMap(({ alarm, entries: made }) => made.map(() => alarm.number))),
+    integers(entries.map(({ version }) => version)),
+    instants(entries.map(({ at }) => at)),
+    instants(entries.map(({ doneAt }) => doneAt ?? null)),
+    jsons(entries.map(({ actor }) => actor)),
+    jsons(entries.map(({ event }) => event)),
+    jsons(entries.map(({ arms }) => arms)),
+    JSON.stringify(asks),
+  ];
 }
-
-const timelineRow = (number: string, entry: TimelineEntry) => ({
-  alarm: number,
-  version: entry.version,
-  at: toIso(entry.at),
-  done_at: isoOrNull(entry.doneAt),
-  actor: entry.actor,
-  event: entry.event,
-  arms: entry.arms,
-});
 
 function askRows(alarm: Alarm, { event }: TimelineEntry): (Omit<AskRow, 'dueAt'> & { dueAt: string })[] {
   if (event.event !== 'dispatched' && event.event !== 'told') return [];

@@ -6,24 +6,26 @@ import { CentreError, systemCode } from '../base/errors.ts';
 import { reached } from '../base/points.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Admit, Receipt, SignalStore } from '../intake/keep.ts';
-import { type ChangedAlarm, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
+import { ALARM_PARAMETERS, type ChangedAlarm, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
 import { changeAsks } from './ask-effects.ts';
+import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from './binary-arrays.ts';
 import { type Postgres, storeFault } from './postgres.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
 import { inTransaction, storeAway } from './transaction.ts';
 
 const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)';
 
-/** The alarms and the signals in one statement; parameters 1 and 2 are those of WRITE_ALARMS. */
+/** The alarms and the signals in one statement. */
 const KEEP = `${WRITE_ALARMS},
 signals as (
   insert into signal (id, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning,
     marks, verdict, alarm)
-  select s.id, s.received_at, s.protocol, s.source, s.device, s.municipality, s.household_id, s.message_id, b.digest, b.raw,
-    s.meaning, s.marks, s.verdict, s.alarm
-  from jsonb_to_recordset($3::jsonb) as s(n int, id uuid, received_at timestamptz, protocol text, source text, device text,
-    municipality text, household_id text, message_id text, meaning jsonb, marks text[], verdict text, alarm bigint)
-  join unnest($4::bytea[], $5::bytea[]) with ordinality as b(digest, raw, n) on b.n = s.n
+  select id::uuid, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning,
+    marks::text[], verdict, alarm
+  from unnest(${['text', 'timestamptz', 'text', 'text', 'text', 'text', 'text', 'text', 'bytea', 'bytea', 'jsonb', 'text', 'text', 'bigint']
+    .map((type, index) => `$${ALARM_PARAMETERS + 1 + index}::${type}[]`)
+    .join(', ')})
+    as s(id, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning, marks, verdict, alarm)
   on conflict (id) do nothing
 )
 select 1`;
@@ -122,11 +124,11 @@ async function prepare(
   const openings = prepared.filter(({ signal }) => laneOf(signal) !== null).length;
   const spare = numbers.take(openings);
   const values = [
-    keys,
-    withId.map(({ signal }) => signal.source),
-    withId.map(({ signal }) => signal.messageId),
-    without.map(({ signal }) => signal.source),
-    without.map(({ digest }) => digest),
+    texts(keys),
+    texts(withId.map(({ signal }) => signal.source)),
+    texts(withId.map(({ signal }) => signal.messageId)),
+    texts(without.map(({ signal }) => signal.source)),
+    byteStrings(without.map(({ digest }) => digest)),
     toIso(earliest - DUPLICATE_WINDOW_WITHOUT_ID_MS),
     toIso(earliest - SOON_AFTER_CLOSED_MS),
     openings > 0,
@@ -147,26 +149,23 @@ async function write(
   changed: readonly ChangedAlarm[],
   now: Instant,
 ): Promise<void> {
-  const rows = prepared.map(({ signal }, index) => {
-    const admission = admissions[index];
-    return {
-      n: index + 1,
-      id: signal.id,
-      received_at: toIso(signal.receivedAt),
-      protocol: signal.protocol,
-      source: signal.source,
-      device: signal.device,
-      municipality: signal.municipality,
-      household_id: signal.household?.id ?? null,
-      message_id: signal.messageId,
-      meaning: signal.meaning,
-      marks: admission?.marks ?? signal.marks,
-      verdict: admission?.verdict ?? 'kept',
-      alarm: admission?.alarm ?? null,
-    };
-  });
-  const digests = prepared.map(({ digest }) => digest);
-  const raws = prepared.map(({ signal }) => Buffer.from(signal.raw));
-  const values = [...alarmValues(changed, now), JSON.stringify(rows), digests, raws];
+  const signals = prepared.map(({ signal }) => signal);
+  const values = [
+    ...alarmValues(changed, now),
+    texts(signals.map(({ id }) => id)),
+    instants(signals.map(({ receivedAt }) => receivedAt)),
+    texts(signals.map(({ protocol }) => protocol)),
+    texts(signals.map(({ source }) => source)),
+    texts(signals.map(({ device }) => device)),
+    texts(signals.map(({ municipality }) => municipality)),
+    texts(signals.map(({ household }) => household?.id ?? null)),
+    texts(signals.map(({ messageId }) => messageId)),
+    byteStrings(signals.map(({ digest }) => digest)),
+    byteStrings(signals.map(({ raw }) => raw)),
+    jsons(signals.map(({ meaning }) => meaning)),
+    texts(signals.map(({ marks }, index) => arrayLiteral(admissions[index]?.marks ?? marks))),
+    texts(admissions.map(({ verdict }) => verdict)),
+    bigints(admissions.map(({ alarm }) => alarm)),
+  ];
   await client.query({ name: 'keep-signals', text: KEEP, values });
 }
