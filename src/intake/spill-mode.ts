@@ -1,5 +1,7 @@
 /** When signals go into the spill and when they come out of it again: the modes, and what leads from one to another. Pure. */
-import type { Milliseconds } from '../base/clock.ts';
+import type { Signal } from '../alarms/signal.ts';
+import type { Instant, Milliseconds } from '../base/clock.ts';
+import type { SpillFault } from './spill-log.ts';
 
 /**
  * | mode | what a new signal does | what else happens |
@@ -45,4 +47,26 @@ export function quietAfter(
   { waiting, committed, elapsed }: { readonly waiting: boolean; readonly committed: boolean; readonly elapsed: Milliseconds },
 ): Milliseconds {
   return !waiting || committed ? 0 : quiet + Math.min(elapsed, LOOK_AT_MOST_MS);
+}
+
+/** What technical signals leave of the bound of the file. */
+const SPARE = 0.25;
+
+/** Which part of the file a signal must leave to calls for help. */
+export const spareOf = ({ meaning: { role } }: Signal): number => (role === 'need' || role === 'unreadable' || role === 'call' ? 0 : SPARE);
+
+export interface SpillCounts {
+  readonly mode: SpillMode;
+  readonly fault: SpillFault | null;
+  /** Signals that PostgreSQL has not taken over yet. */
+  readonly signals: number;
+  readonly bytes: number;
+  /** When the oldest of them was received. */
+  readonly oldestAt: Instant | null;
+  /** Files for a technician. */
+  readonly aside: number;
+  /** Since the start: kept in the spill, taken over from it, and not acknowledged. */
+  readonly spilled: number;
+  readonly replayed: number;
+  readonly refused: number;
 }

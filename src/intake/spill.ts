@@ -3,7 +3,7 @@
  * acknowledged from there; as long as the file holds something, live signals go behind it (spill-mode.ts, ADR 15).
  *
  * Limits, and what happens at them: no acknowledgement, and the device repeats.
- * - `MOST_WAITING` signals or `MOST_WAITING_BYTES` that wait for PostgreSQL, or for the last of the spill to be taken over
+ * - 20,000 signals or 64 MiB that wait for PostgreSQL, or for the last of the spill to be taken over (spill-waiting.ts)
  * - the bound of the file (SPILL_MAX_MB); technical signals leave the last quarter of it to calls for help
  * - 16 MB that wait for the disk (spill-file.ts), and a disk that cannot be written
  */
@@ -15,41 +15,27 @@ import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Role } from '../alarms/command.ts';
 import type { Keeper, LiveKeeper, Receipt } from './keep.ts';
-import type { OpenedSpill, SpillEntry, SpillFault, SpillKind } from './spill-log.ts';
-import { LOOK_EVERY_MS, type SpillEvent, type SpillMode, modeAfter, quietAfter, AWAY_AFTER_MS } from './spill-mode.ts';
+import type { OpenedSpill, SpillEntry, SpillKind } from './spill-log.ts';
+import {
+  LOOK_EVERY_MS,
+  type SpillCounts,
+  type SpillEvent,
+  type SpillMode,
+  modeAfter,
+  quietAfter,
+  spareOf,
+  AWAY_AFTER_MS,
+} from './spill-mode.ts';
+import { createWaitingSignals } from './spill-waiting.ts';
 import { createProvisionalAlarms, type ProvisionalAlarms } from './spill-provisional.ts';
 import { decodeClaim, decodeSignal, encodeClaim, encodeSignal } from './spill-record.ts';
 
-export const MOST_WAITING = 20_000;
-export const MOST_WAITING_BYTES = 64 * 1024 * 1024;
 /** Taken over in one transaction. */
 const BATCH = 256;
 const RETRY_MS: Milliseconds = 200;
 /** The driver gives up on a statement after 4 s: longer than any transaction of the keeper that began before can take. */
 const LANES_PATIENCE_MS: Milliseconds = 15_000;
-/** One that PostgreSQL refuses for so long while it commits others. */
-const GIVEN_UP_AFTER_MS: Milliseconds = 3000;
 const STOP_PATIENCE_MS: Milliseconds = 1000;
-/** What technical signals leave of the file's bound. */
-const SPARE = 0.25;
-/** Of a signal beside its bytes. */
-const OVERHEAD_BYTES = 512;
-
-export interface SpillCounts {
-  readonly mode: SpillMode;
-  readonly fault: SpillFault | null;
-  /** Signals that PostgreSQL has not taken over yet. */
-  readonly signals: number;
-  readonly bytes: number;
-  /** When the oldest of them was received. */
-  readonly oldestAt: Instant | null;
-  /** Files for a technician. */
-  readonly aside: number;
-  /** Since the start: kept in the spill, taken over from it, and not acknowledged. */
-  readonly spilled: number;
-  readonly replayed: number;
-  readonly refused: number;
-}
 
 export interface Spill extends Keeper {
   /**
@@ -67,15 +53,6 @@ export interface Spill extends Keeper {
   stop(): Promise<void>;
 }
 
-interface Waiting {
-  readonly signal: Signal;
-  readonly since: Milliseconds;
-  /** Given to nobody now: tried again at the next look, in order. */
-  deferred: boolean;
-  readonly kept: (receipt: Receipt) => void;
-  readonly failed: (error: unknown) => void;
-}
-
 interface Held {
   readonly entry: SpillEntry;
   readonly receivedAt: Instant | null;
@@ -83,8 +60,6 @@ interface Held {
 
 const away = (cause?: unknown): CentreError =>
   new CentreError('store-away', 'PostgreSQL is away, and the spill cannot stand in for it: nothing is acknowledged.', { cause });
-
-const spareOf = ({ meaning: { role } }: Signal): number => (role === 'need' || role === 'unreadable' || role === 'call' ? 0 : SPARE);
 
 /** Begins to replay at once when the file holds something. */
 export function createSpill(parts: {
@@ -101,10 +76,6 @@ export function createSpill(parts: {
   const replay = parts.replayWith(provisional);
   const counts = { spilled: 0, replayed: 0, refused: 0 };
   let mode: SpillMode = opened.entries.length > 0 ? 'replaying' : 'live';
-  /** In the order in which they came. */
-  let waiting = new Set<Waiting>();
-  let waitingBytes = 0;
-  let deferred = 0;
   const left: Held[] = [];
   let signalsLeft = 0;
   let lastAppend: Promise<unknown> = Promise.resolve();
@@ -115,6 +86,12 @@ export function createSpill(parts: {
   let lookedAt = clock.monotonic();
   let draining: Promise<void> | null = null;
   let stopped = false;
+  const waiting = createWaitingSignals({
+    live,
+    clock,
+    committed: () => (committed = true),
+    refused: () => (counts.refused += 1),
+  });
   const stopping = settleable();
   const pause = (span: Milliseconds): Promise<void> => Promise.race([sleep(clock, span), stopping.promise.catch(() => undefined)]);
 
@@ -137,11 +114,11 @@ export function createSpill(parts: {
 
   function look(): void {
     const now = clock.monotonic();
-    quiet = quietAfter(quiet, { waiting: waiting.size > 0 || watched > 0, committed, elapsed: now - lookedAt });
+    quiet = quietAfter(quiet, { waiting: waiting.size() > 0 || watched > 0, committed, elapsed: now - lookedAt });
     lookedAt = now;
     committed = false;
     if (quiet >= AWAY_AFTER_MS) happened('no-commit');
-    else if (mode === 'live') submitDeferred();
+    else if (mode === 'live') waiting.submit();
   }
 
   function happened(event: SpillEvent): void {
@@ -152,7 +129,7 @@ export function createSpill(parts: {
     else if (before === 'spilling') log.warn('spill-replaying', { count: signalsLeft });
     if (mode === 'live') {
       log.warn('spill-emptied', { count: counts.replayed });
-      submitDeferred();
+      waiting.submit();
     }
     if ((mode === 'spilling') !== (before === 'spilling'))
       provisional.tell({ news: 'whole', storeAway: mode === 'spilling', alarms: provisional.all() });
@@ -160,68 +137,13 @@ export function createSpill(parts: {
 
   /** All that waits goes into the spill, in the order in which it came. */
   function goAway(before: SpillMode): void {
-    log.error('spill-began', { count: waiting.size, code: before });
+    log.error('spill-began', { count: waiting.size(), code: before });
     quiet = 0;
-    const all = waiting;
-    waiting = new Set();
-    waitingBytes = 0;
-    deferred = 0;
-    live.withdraw();
-    for (const one of all) spillOne(one.signal).then(one.kept, one.failed);
+    for (const one of waiting.take()) spillOne(one.signal).then(one.kept, one.failed);
     const { reject } = awayNow;
     awayNow = settleable();
     reject(away());
     drain();
-  }
-
-  function submitDeferred(): void {
-    if (deferred === 0) return;
-    deferred = 0;
-    for (const one of waiting) if (one.deferred) submit(one);
-  }
-
-  function submit(one: Waiting): void {
-    one.deferred = false;
-    live.keep(one.signal).then(
-      (receipt) => {
-        committed = true;
-        leave(one);
-        one.kept(receipt);
-      },
-      (error: unknown) => {
-        if (!waiting.has(one)) return;
-        // Others were committed meanwhile, else it were in the spill by now: its household is locked.
-        const hopeless = clock.monotonic() - one.since >= GIVEN_UP_AFTER_MS;
-        if (error instanceof CentreError && !hopeless) {
-          one.deferred = true;
-          deferred += 1;
-          return;
-        }
-        leave(one);
-        counts.refused += 1;
-        one.failed(error);
-      },
-    );
-  }
-
-  function leave(one: Waiting): void {
-    if (waiting.delete(one)) waitingBytes -= sizeOf(one.signal);
-  }
-
-  function wait(signal: Signal): Promise<Receipt> {
-    const size = sizeOf(signal);
-    if (waiting.size >= MOST_WAITING || waitingBytes + size > MOST_WAITING_BYTES) {
-      counts.refused += 1;
-      return Promise.reject(new CentreError('store-away', 'More signals wait for PostgreSQL than may: nothing more is taken on.'));
-    }
-    return new Promise((kept, failed) => {
-      // Behind one that waits to be tried again, all wait: order is kept.
-      const one: Waiting = { signal, since: clock.monotonic(), deferred: mode !== 'live' || deferred > 0, kept, failed };
-      waiting.add(one);
-      waitingBytes += size;
-      if (one.deferred) deferred += 1;
-      else submit(one);
-    });
   }
 
   async function spillOne(signal: Signal): Promise<Receipt> {
@@ -256,12 +178,12 @@ export function createSpill(parts: {
 
   /** Behind what is in the spill; where that takes nothing, and PostgreSQL answers, in memory until it is emptied. */
   async function keepBehind(signal: Signal): Promise<Receipt> {
-    if (mode === 'replaying' && waiting.size > 0) return wait(signal);
+    if (mode === 'replaying' && waiting.size() > 0) return waiting.wait(signal, true);
     try {
       return await spillOne(signal);
     } catch (error) {
       if (modeNow() === 'spilling') throw error;
-      return wait(signal);
+      return waiting.wait(signal, modeNow() !== 'live');
     }
   }
 
@@ -318,8 +240,8 @@ export function createSpill(parts: {
   }
 
   return {
-    keep: (signal) => (mode === 'live' || mode === 'handing-over' ? wait(signal) : keepBehind(signal)),
-    waiting: () => waiting.size,
+    keep: (signal) => (mode === 'live' || mode === 'handing-over' ? waiting.wait(signal, mode !== 'live') : keepBehind(signal)),
+    waiting: () => waiting.size(),
     async orAway(work) {
       watched += 1;
       try {
@@ -355,8 +277,7 @@ export function createSpill(parts: {
       stopping.reject(away());
       timer.cancel();
       // What still waits is not acknowledged, and its device sends it again.
-      for (const { failed } of waiting) failed(away());
-      waiting.clear();
+      for (const { failed } of waiting.take()) failed(away());
       await lastAppend;
       // A batch that hangs is replayed by the next start.
       await Promise.race([draining, sleep(new RunningClock(), STOP_PATIENCE_MS)]);
@@ -364,8 +285,6 @@ export function createSpill(parts: {
     },
   };
 }
-
-const sizeOf = ({ raw }: Signal): number => raw.length + OVERHEAD_BYTES;
 
 function settleable(): { promise: Promise<never>; reject: (error: unknown) => void } {
   let reject: (error: unknown) => void = () => undefined;
