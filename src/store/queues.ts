@@ -43,9 +43,8 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   let opened = open();
   let stopped = false;
   let looking: Promise<void> | null = null;
-  const waiting = new Map<Urgency, number>();
-  /** When a worker last took something up or was done with it: one with more to do than it can is not dead. */
-  const workedAt = new Map<Urgency, number>();
+  /** Since when this very canary was seen waiting: another process' may have come in its place. */
+  const waiting = new Map<Urgency, { readonly canary: number; readonly since: number }>();
   /** When a worker began a job last: as good as the canary, which may stand behind hundreds. */
   const worked = new Map<Urgency, number>();
   let failingSince: number | null = null;
@@ -84,12 +83,15 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
     const now = clock.now();
     for (const urgency of URGENCIES) {
       const queue = opened.queues[urgency];
-      if ((await queue.getJob('canary')) === undefined) {
-        await queue.add('canary', { ask: null }, { jobId: 'canary' });
-        waiting.set(urgency, now);
-      } else if (now - Math.max(waiting.get(urgency) ?? now, worked.get(urgency) ?? 0) > CANARY_DEAD_MS) {
-        return renew();
-      } else if (!waiting.has(urgency)) waiting.set(urgency, now);
+      const canary = await queue.getJob('canary');
+      if (canary === undefined) {
+        const { timestamp } = await queue.add('canary', { ask: null }, { jobId: 'canary' });
+        waiting.set(urgency, { canary: timestamp, since: now });
+        continue;
+      }
+      const seen = waiting.get(urgency);
+      if (seen?.canary !== canary.timestamp) waiting.set(urgency, { canary: canary.timestamp, since: now });
+      else if (now - Math.max(seen.since, worked.get(urgency) ?? 0) > CANARY_DEAD_MS) return renew();
     }
   }
 
