@@ -31,6 +31,7 @@ await t.test('while the database is away', { skip, timeout: 200_000 }, async (t)
   const clock = new RunningClock();
   const intake = await TestIntake.start();
   intake.whole = { news: 'whole', storeAway: false, alarms: [] };
+  intake.pulses();
   const settings = readSettings({
     HTTP_PORT: '0',
     MQTT_PORT: '0',
@@ -120,6 +121,7 @@ await t.test('while the database is away', { skip, timeout: 200_000 }, async (t)
   await t.test('one key opens the card, the next claims; the other sees who', async (t) => {
     intake.answer = ({ ask, claim }) => {
       const claimed = { ...fall, claimedBy: claim.account, claimedAt: new Date(claim.at).toISOString() };
+      intake.whole = { news: 'whole', storeAway: true, alarms: [claimed, press, battery, elsewhere] };
       setImmediate(() => intake.say({ news: 'alarm', alarm: claimed }));
       return { answer: ask, result: { claimed } };
     };

@@ -75,6 +75,11 @@ export class TestIntake {
     this.whole = { news: 'whole', storeAway, alarms };
     this.say(this.whole);
   }
+  /** Says that it is there, every second, as a real one does; else consoles give it up after 5 s. */
+  pulses(): void {
+    const timer = setInterval(() => this.say({ pulse: true }), 1000).unref();
+    this.#server.on('close', () => clearInterval(timer));
+  }
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
