@@ -36,7 +36,7 @@ const row = (version: number, after: number, event: TimelineRow['event'], arms: 
   ...{ alarm: '1001', version, at: T + after, account: null, event, arms },
 });
 const ask = (id: string, more: Partial<AskRow> = {}): AskRow => ({
-  ...{ id, alarm: '1001', account: 'natt', channel: 'sms', state: 'sent', due_at: T + 5020, provider_id: `sms-${id}` },
+  ...{ id, alarm: '1001', account: 'natt', channel: 'sms', state: 'sent', due_at: T + 5020, life: true, provider_id: `sms-${id}` },
   ...more,
 });
 const message = (id: string, more: Partial<SmsMessage> = {}): SmsMessage => ({
@@ -141,6 +141,9 @@ await t.test('lateness is told whole, and without the time in which the truth wa
 await t.test('who was not told, and who was told twice, is seen', (t) => {
   t.same(booksOf({ asks: [ask('a')] }).notTold, ['natt about 1001 (no ask)']);
   t.same(booksOf({ asks: [ask('a'), ask('b', { state: 'pending', provider_id: null })] }).notTold, ['natt about 1001 (pending)']);
+  const gathered = { state: 'pending', provider_id: null, life: false } as const;
+  t.same(booksOf({ asks: [ask('a'), ask('b', gathered)] }).notTold, [], 'about anything but life within a minute');
+  t.same(booksOf({ asks: [ask('a'), ask('b', gathered)], readAt: T + 80_000 }).notTold, ['natt about 1001 (pending)']);
   t.same(booksOf({ asks: [ask('a'), ask('b', { state: 'failed', provider_id: null })] }).notTold, ['natt about 1001 (failed)']);
   t.same(booksOf({}, [message('a')]).notTold, ['natt about 1001 (sent)'], 'said to be sent, and not at the gateway');
   t.same(

@@ -32,6 +32,9 @@ export interface Period {
   readonly graceMs: number;
 }
 
+/** About anything but life a person gets one gathered message a minute (design § 2, Waits). */
+const GATHERED_MS = 60_000;
+
 /** @param messages what the gateway took, all of them */
 export function compare(ledger: Ledger, truth: Truth, messages: readonly SmsMessage[], period: Period): Books {
   const { entry, since, graceMs } = period;
@@ -69,7 +72,8 @@ function signals(
     // Sources are `mqtt:F-1` and `scaip:7001`.
     const key = `${source.replace(/^\w+:/, '')} ${id ?? ''}`;
     if (alarm !== null || verdict === 'kept') kept.add(key);
-    if (verdict !== 'duplicate') counted.set(key, (counted.get(key) ?? 0) + 1);
+    // What says no id of its own is told from another by its bytes and its time alone.
+    if (verdict !== 'duplicate' && id !== null) counted.set(key, (counted.get(key) ?? 0) + 1);
   }
   const acknowledged = new Set(ledger.of('acknowledged', entry).map(({ unit, id }) => `${unit} ${id}`));
   return {
@@ -109,7 +113,8 @@ function told(
       // Who has no telephone cannot be told by it; the timeline says so.
       for (const { id } of named.filter(({ channel }) => channel === 'sms' && (phones[account] ?? '') !== '')) {
         const ask = rows.get(id);
-        if (ask !== undefined && (ask.due_at > dueBefore || ask.state === 'withdrawn')) continue;
+        const by = ask === undefined || ask.life ? dueBefore : dueBefore - GATHERED_MS;
+        if (ask !== undefined && (ask.due_at > by || ask.state === 'withdrawn')) continue;
         due += 1;
         const message = byId.get(ask?.provider_id ?? '');
         const fine = ask !== undefined && (ask.state === 'sent' || ask.state === 'delivered') && message?.to === phones[account];

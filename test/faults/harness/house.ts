@@ -1,5 +1,5 @@
 /** The whole centre as the harness runs it: own stores, two processes of each role, and a way with weather between any two. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { knownToRegister, readConfiguration } from '../../../src/app/configuration.ts';

@@ -93,8 +93,9 @@ export class Member {
     });
     this.#child = child;
     child.on('error', () => {});
-    for (const stream of [child.stdout, child.stderr]) {
-      if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#said(line));
+    for (const name of ['stdout', 'stderr'] as const) {
+      const stream = child[name];
+      if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#said(line, name));
     }
     if (this.#armed !== null) child.send(this.#armed, () => {});
     child.once('exit', (code, signal) => {
@@ -137,7 +138,8 @@ export class Member {
     return this.lastEnd;
   }
 
-  #said(line: string): void {
+  /** Words of the program itself stand on stderr, as do those of one that crashes; what else is on stdout is a greeting. */
+  #said(line: string, stream: 'stdout' | 'stderr'): void {
     if (line.trim() === '') return;
     const { name } = this;
     const at = Date.now();
@@ -147,7 +149,7 @@ export class Member {
       const { level, event } = JSON.parse(line) as { level?: string; event?: string };
       if (level === 'error') this.#options.errorLine({ member: name, event: event ?? '', at, line });
     } catch {
-      this.#options.errorLine({ member: name, event: line.slice(0, 80), at, line });
+      if (stream === 'stderr') this.#options.errorLine({ member: name, event: line.slice(0, 80), at, line });
     }
   }
 }

@@ -20,7 +20,7 @@ export interface OwnStores {
   stop(store: StoreName): Promise<void>;
   start(store: StoreName): Promise<void>;
   /** Asks PostgreSQL itself, past the centre and past every way. */
-  sql<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>;
+  readonly sql: <Row extends object>(text: string, values?: unknown[]) => Promise<Row[]>;
   /** Asks Redis itself. */
   redis(...command: [string, ...(string | number)[]]): Promise<unknown>;
   close(): Promise<void>;

@@ -14,11 +14,11 @@ export interface Stage {
   /** 1 in the default run. */
   readonly rounds: number;
   readonly random: Dice;
-  pause(ms: number): Promise<void>;
+  readonly pause: (ms: number) => Promise<void>;
   /** Waits until so many more messages were acknowledged, or so long. */
-  traffic(messages: number, atMostMs?: number): Promise<void>;
+  readonly traffic: (messages: number, atMostMs?: number) => Promise<void>;
   /** From now on everything is as it should be: a device presses, and the time until its help was asked is what recovery took. */
-  recovered(): Promise<void>;
+  readonly recovered: () => Promise<void>;
 }
 
 /** What a scenario tells beside the books. */

@@ -49,6 +49,8 @@ export interface AskRow {
   readonly channel: string;
   readonly state: 'pending' | 'sent' | 'delivered' | 'failed' | 'withdrawn';
   readonly due_at: number;
+  /** Whether its alarm is of the priority `life`. */
+  readonly life: boolean;
   readonly provider_id: string | null;
 }
 
@@ -69,11 +71,13 @@ export interface Truth {
 
 /** A message whose acknowledgement was late may have been kept this much earlier. */
 const BEFORE_MS = 120_000;
+/** A command is answered a little later than it was carried out. */
+const ANSWER_MS = 15_000;
 const EPOCH_MS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
 /** @param since wall clock, milliseconds */
 export async function readTruth({ sql }: Pick<OwnStores, 'sql'>, since: number): Promise<Truth> {
-  const from = new Date(since);
+  const from = new Date(since - ANSWER_MS);
   const concerned = 'select number from alarm where closed_at is null or changed_at >= $1';
   const [signals, alarms, timeline, asks, outbox, accounts] = await Promise.all([
     sql<SignalRow>('select id, source, message_id, verdict, alarm from signal where received_at >= $1', [new Date(since - BEFORE_MS)]),
@@ -89,7 +93,8 @@ export async function readTruth({ sql }: Pick<OwnStores, 'sql'>, since: number):
       [from],
     ),
     sql<AskRow>(
-      `select id, alarm, account, channel, state, ${EPOCH_MS('due_at')} as due_at, provider_id
+      `select id, alarm, account, channel, state, ${EPOCH_MS('due_at')} as due_at, provider_id,
+        (select priority = 'life' from alarm a where a.number = ask.alarm) as life
       from ask where alarm in (${concerned})`,
       [from],
     ),
