@@ -70,7 +70,8 @@ function judgeWaits(rows: readonly TimelineRow[], { since, dueBefore, storeAway,
 function judgeRungs(rows: readonly TimelineRow[], { rungs }: StepRules, steps: Found): void {
   let last: number | null = null;
   for (const { alarm, event, version } of rows) {
-    if (event.event === 'ladder-restarted') last = null;
+    // Behind its end the ladder begins anew: by its own time, or because somebody had the alarm and left it.
+    if (event.event === 'ladder-restarted' || event.event === 'ladder-exhausted') last = null;
     if (event.rung === undefined || event.rung === null) continue;
     const at = rungs.indexOf(event.rung);
     // An alarm soon after a closed one starts one step higher; people may order help of their own between rungs.
