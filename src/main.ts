@@ -44,16 +44,16 @@ function checkConfiguration(settings: Settings): void {
 /** The watch as a child of a centre: it ends with it, whatever ended that one. */
 async function runCompanion(settings: Settings): Promise<void> {
   const log = createLog(settings.LOG_LEVEL).child({ role: 'watch' });
-  const { stores, left } = parentOf();
-  const told = new Promise<void>((resolve) => {
+  const { told, left } = parentOf();
+  const ordered = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve());
   });
-  const over = Promise.race([left, told]);
+  const over = Promise.race([left, ordered]);
   // What hangs while it ends, or while it starts, is not waited for: the parent is going or gone.
   void over.then(() => new RunningClock().after(STOP_COMPANION_WITHIN_MS, () => process.exit(0)));
-  const known = await Promise.race([stores, over]);
+  const known = await Promise.race([told, over]);
   if (known !== undefined) {
-    const watch = await startWatchBeside({ settings, stores: known, log });
+    const watch = await startWatchBeside({ settings, told: known, log });
     await over;
     await watch.stop();
   }

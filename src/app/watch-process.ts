@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { Counter, type Registry } from 'prom-client';
-import { type Clock, type Milliseconds, type Timer, seconds } from '../base/clock.ts';
+import { type Clock, type Instant, type Milliseconds, RunningClock, type Timer, seconds } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { CleanUp } from './clean-up.ts';
 import type { Stores } from './stores.ts';
@@ -19,6 +19,12 @@ const STOP_WITHIN: Milliseconds = seconds(2);
 
 /** What the child cannot read from the settings: private stores have addresses that those do not take. */
 export type CompanionStores = Pick<Stores, 'databaseUrl' | 'redisUrl'>;
+
+/** What a parent tells its child. */
+export interface Told extends CompanionStores {
+  /** The parent's clock (`RunningClock.anchor`): the wall's may have been stepped since, and deadlines are by the parent's. */
+  readonly anchor: Instant;
+}
 
 export interface WatchProcessParts {
   readonly stores: CompanionStores;
@@ -58,7 +64,8 @@ export function createWatchProcess({ stores: { databaseUrl, redisUrl }, clock, l
     });
     child = started;
     log.info('watch-started', started.pid === undefined ? {} : { pid: started.pid });
-    started.send({ databaseUrl, redisUrl }, () => undefined);
+    const anchor = (clock instanceof RunningClock ? clock : new RunningClock()).anchor();
+    started.send({ databaseUrl, redisUrl, anchor } satisfies Told, () => undefined);
     let over = false;
     const ended = (code: number | null): void => {
       if (over) return;
@@ -105,10 +112,10 @@ export function watchBeside(parts: WatchProcessParts & { readonly cleanUp: Clean
 export const isCompanion = (): boolean => process.env[COMPANION] === 'watch';
 
 /** What the parent tells, once; and `left` when it is gone, however it went. */
-export function parentOf(): { readonly stores: Promise<CompanionStores>; readonly left: Promise<void> } {
+export function parentOf(): { readonly told: Promise<Told>; readonly left: Promise<void> } {
   return {
     // A listener that stays keeps the channel, and with it the process, alive.
-    stores: new Promise((resolve) => process.on('message', (told) => resolve(told as CompanionStores))),
+    told: new Promise((resolve) => process.on('message', (told) => resolve(told as Told))),
     left: new Promise((resolve) => {
       // Killed while this one was still loading its code.
       if (!process.connected) resolve();

@@ -9,7 +9,7 @@ import { type Configuration, configurationOf } from './configuration.ts';
 import { type Stores, openStores } from './stores.ts';
 import { startCentreAuditor } from './watch-auditor.ts';
 import { startCentreCanary } from './watch-canary.ts';
-import type { CompanionStores } from './watch-process.ts';
+import type { Told } from './watch-process.ts';
 
 export interface WatchParts {
   readonly settings: Settings;
@@ -33,15 +33,15 @@ export function startWatch({ settings, configuration, stores, clock, random, log
 /** The watch beside another process, on that one's stores; it listens nowhere and has no data directory. @throws CentreError */
 export async function startWatchBeside(parts: {
   readonly settings: Settings;
-  readonly stores: CompanionStores;
+  readonly told: Told;
   readonly log: Log;
 }): Promise<{ stop(): Promise<void> }> {
-  const { log, stores } = parts;
+  const { log, told } = parts;
   const cleanUp = createCleanUp(log);
   try {
-    const clock = new RunningClock();
+    const clock = new RunningClock(told.anchor);
     const random = systemRandom;
-    const settings = { ...parts.settings, DATABASE_URL: stores.databaseUrl, REDIS_URL: stores.redisUrl };
+    const settings = { ...parts.settings, DATABASE_URL: told.databaseUrl, REDIS_URL: told.redisUrl };
     const opened = await openStores({ settings, dataDir: '', clock, random, log, cleanUp });
     startWatch({ settings, configuration: configurationOf(settings.CONFIG_DIR), stores: opened, clock, random, log, cleanUp });
   } catch (error) {

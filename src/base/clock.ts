@@ -1,4 +1,5 @@
 /** The only place that touches the machine's time: instants, spans, the running clock and a movable one for tests. */
+import process from 'node:process';
 
 /** A point in time: milliseconds since 1970-01-01T00:00Z. Names of instants end in `At`, of deadlines in `By`. */
 export type Instant = number & { readonly unit?: 'instant' };
@@ -42,6 +43,9 @@ export function sleep(clock: Clock, delay: Milliseconds): Promise<void> {
   });
 }
 
+/** The machine's monotonic clock; `performance.now` counts from the start of the process. */
+const sinceBoot = (): Milliseconds => Number(process.hrtime.bigint() / 1_000_000n);
+
 /** What the wall clock did that the running clock did not follow. */
 export interface WallClockJump {
   readonly by: Milliseconds;
@@ -52,9 +56,14 @@ export interface WallClockJump {
  * cannot fire or postpone deadlines. `atLeast` lifts it above the latest instant that the store holds.
  */
 export class RunningClock implements Clock {
-  #startedAt: Instant = Date.now();
+  #startedAt: Instant;
   readonly #origin = performance.now();
   #reported = 0;
+
+  /** @param anchor of a clock of another process on this machine, to tell the same time as that one; absent: the wall's time now */
+  constructor(anchor?: Instant) {
+    this.#startedAt = anchor === undefined ? Date.now() : anchor + sinceBoot();
+  }
 
   now(): Instant {
     return Math.round(this.#startedAt + performance.now() - this.#origin);
@@ -72,6 +81,11 @@ export class RunningClock implements Clock {
   every(period: Milliseconds, run: () => void): Timer {
     const timer = setInterval(run, period).unref();
     return { cancel: () => clearInterval(timer) };
+  }
+
+  /** This clock's time when the machine's monotonic clock, which all its processes share, stood at 0. */
+  anchor(): Instant {
+    return this.now() - sinceBoot();
   }
 
   /** Never tell a time earlier than `instant`, the latest one that was stored. */

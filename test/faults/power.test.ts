@@ -7,7 +7,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import t, { type Test } from 'tap';
-import { missing, temporary } from '../support/process.ts';
+import { RunningClock } from '../../src/base/clock.ts';
+import { ROOT, missing, temporary } from '../support/process.ts';
 import { type CutReport, cut } from './power/cut.ts';
 import { dice } from './power/field.ts';
 import { powerCuts } from './power/power.ts';
@@ -57,6 +58,18 @@ function disk(t: Test, kind: 'journaling' | 'posix' = 'journaling', before: Reco
     has: (name) => existsSync(path.join(folder, name)),
   };
 }
+
+await t.test('a process that is started later tells the time of the one that started it, whatever the wall says', (t) => {
+  const parent = new RunningClock();
+  // As a clock that was lifted above what is stored, or whose wall was stepped since.
+  parent.atLeast(parent.now() + 3_600_000);
+  const program = `import { RunningClock } from './src/base/clock.ts'; console.log(new RunningClock(${parent.anchor()}).now());`;
+  const before = parent.now();
+  const child = spawnSync(process.execPath, ['--import=tsx', '--input-type=module', '-e', program], { cwd: ROOT, encoding: 'utf8' });
+  const told = Number(child.stdout);
+  t.ok(before <= told + 1 && told <= parent.now() + 1, `${told - before} ms later: ${child.stderr}`);
+  t.end();
+});
 
 /** Sectors by their first letter: `AAB` is three of them; `?` one that holds two sorts of bytes. */
 const lettersOf = (text: string, sector: number): string =>
