@@ -48,7 +48,7 @@ export interface DeadlinesResult {
   /** From the start of the sweep. */
   readonly lifeDoneMs: Milliseconds;
   readonly allDoneMs: Milliseconds;
-  /** Deadlines that were passed while one more urgent still waited. */
+  /** Deadlines that were passed before one that is more urgent, in a transaction that did not run beside that one's. */
   readonly outOfOrder: number;
   /** Of this process, and of it alone. */
   readonly cpuMsPerDeadline: number;
@@ -117,7 +117,7 @@ async function fill(postgres: Postgres, escalation: Escalation, count: number): 
 /** All that is awaited is due a second ago. */
 async function makeDue({ pool }: Postgres): Promise<void> {
   const past = clock.now() - 1000;
-  const text = `update alarm set deadline_at = $1, fold = jsonb_set(fold, array['waits', deadline_what], to_jsonb($2::bigint)) where closed_at is null`;
+  const text = `update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, array['waits', deadline_what], to_jsonb($2::bigint)) where closed_at is null`;
   await pool.query(text, [new Date(past), past]);
   await pool.query('vacuum analyze alarm, timeline, ask, outbox');
 }
@@ -166,7 +166,7 @@ async function bare({ pool }: Postgres, batch: number, databasePid: number | nul
       const numbers = some.map(({ number }) => number);
       const ids = some.flatMap(() => Array.from({ length: 4 }, () => receiptId(clock.now(), systemRandom)));
       await connection.query('begin');
-      const update = `update alarm set version = version + 2, deadline_at = now(), changed_at = now(), fold = fold || '{"x":1}'
+      const update = `update alarm set version = version + 2, deadline_at = now(), changed_at = now(), fold = fold::jsonb || '{"x":1}'
         where number = any($1::bigint[])`;
       await connection.query({ name: 'bare-update', text: update, values: [numbers] });
       const entries = `insert into timeline (alarm, version, at, actor, event)
@@ -185,6 +185,28 @@ async function bare({ pool }: Postgres, batch: number, databasePid: number | nul
   return { perSecond: (alarms.length * 1000) / (clock.monotonic() - began), ...spent(alarms.length) };
 }
 
+interface Passed {
+  readonly rank: number;
+  /** Of the transaction; given when it begins to write. */
+  readonly transaction: number;
+}
+
+/** Whoever was passed more than once counts by the first time. */
+const PASSED = `
+select a.priority_rank as rank, min(t.xmin::text::float8) as transaction
+from timeline t join alarm a on a.number = t.alarm where t.event->>'event' = 'deadline-passed' group by a.number, a.priority_rank`;
+/** Of one desk run side by side. */
+const SIDE_BY_SIDE = 2;
+
+/** Of transactions that run side by side none is before the other. */
+function outOfOrder(passed: readonly Passed[], desks: number): number {
+  const order = [...new Set(passed.map(({ transaction }) => transaction))].toSorted((a, b) => a - b);
+  const place = new Map(order.map((transaction, index) => [transaction, index]));
+  const placeOf = ({ transaction }: Passed): number => place.get(transaction) ?? 0;
+  const last = [0, 1, 2, 3].map((rank) => Math.max(-1, ...passed.filter((one) => one.rank < rank).map(placeOf)));
+  return passed.filter((one) => (last[one.rank] ?? -1) >= placeOf(one) + SIDE_BY_SIDE * desks).length;
+}
+
 answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
   const pools = Array.from({ length: job.sweeps }, () => openPostgres(job.databaseUrl, log));
   const [postgres] = pools;
@@ -197,10 +219,7 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
 
   let passed = 0;
   let lifeDoneMs = 0;
-  let outOfOrder = 0;
-  const left = [0, 0, 0, 0];
   const rankOf = new Map(ranked.map(({ number, rank }) => [number, rank]));
-  for (const rank of rankOf.values()) left[rank] = (left[rank] ?? 0) + 1;
   const claimed: number[] = [];
   let asks: ReturnType<typeof startAsks> | null = null;
   const [first] = pools.map((pool) => createDesk({ store: createAlarmStore(pool, () => asks?.poke()), clock, random: systemRandom }));
@@ -244,11 +263,8 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
     });
   });
   function done(number: string): void {
-    const rank = rankOf.get(number) ?? 0;
     passed += 1;
-    left[rank] = (left[rank] ?? 0) - 1;
-    if (left.slice(0, rank).some((many) => many > 0)) outOfOrder += 1;
-    if (rank === 0) lifeDoneMs = clock.monotonic() - began;
+    if (rankOf.get(number) === 0) lifeDoneMs = clock.monotonic() - began;
   }
 
   // Whatever has a claim is not awaited by the ladder any more: those are passed by the operator.
@@ -281,6 +297,7 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
     }
     asksDoneMs = clock.monotonic() - began;
   }
+  const { rows: written } = await postgres.pool.query<Passed>(PASSED);
   const made = await postgres.pool.query<{ n: number }>('select count(*)::int as n from ask');
   await Promise.all(sweeps.map((sweep) => sweep.stop()));
   await asks?.stop();
@@ -291,7 +308,7 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
     perSecond: (passed * 1000) / allDoneMs,
     lifeDoneMs,
     allDoneMs,
-    outOfOrder,
+    outOfOrder: outOfOrder(written, job.sweeps),
     ...used,
     claims: claimed.length === 0 ? null : latenciesOf(Float64Array.from(claimed)),
     asksDoneMs,

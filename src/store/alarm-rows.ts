@@ -36,7 +36,7 @@ with alarms as (
     priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what, claimed_by, asked::text[], fold
   from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
     $11::text[], $12::smallint[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
-    $18::text[], $19::text[], $20::text[], $21::jsonb[]) as a(number, version, municipality, joining_key, lane, lane_key,
+    $18::text[], $19::text[], $20::text[], $21::json[]) as a(number, version, municipality, joining_key, lane, lane_key,
     household_id, device, kind, priority, priority_rank, state, opened_at, changed_at, closed_at, deadline_at, deadline_what,
     claimed_by, asked, fold)
   on conflict (number) do update set version = excluded.version, device = excluded.device, kind = excluded.kind,
@@ -47,7 +47,7 @@ with alarms as (
 ),
 entries as (
   insert into timeline (alarm, version, at, done_at, actor, event, arms)
-  select * from unnest($22::bigint[], $23::int[], $24::timestamptz[], $25::timestamptz[], $26::jsonb[], $27::jsonb[], $28::jsonb[])
+  select * from unnest($22::bigint[], $23::int[], $24::timestamptz[], $25::timestamptz[], $26::json[], $27::json[], $28::json[])
 ),
 asks as (
   insert into ask (id, alarm, account, channel, priority_rank, state, due_at, try_at, created_at)

@@ -6,12 +6,11 @@ import { Buffer } from 'node:buffer';
 import type { Instant } from '../base/clock.ts';
 
 /** Of pg_type: they never change. */
-const OID = { bytea: 17, int8: 20, int2: 21, int4: 23, text: 25, timestamptz: 1184, jsonb: 3802 } as const;
+const OID = { bytea: 17, int8: 20, int2: 21, int4: 23, text: 25, timestamptz: 1184, json: 114 } as const;
 /** Dimensions, a flag for nulls, the elements' type, the length, the first subscript; four bytes each. */
 const HEADER = 20;
 /** PostgreSQL counts microseconds from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000;
-const JSONB_VERSION = 1;
 const WORD = 2 ** 32;
 
 /** Grows as needed and is used again; what is returned are copies. */
@@ -55,9 +54,13 @@ function array<T>(oid: number, values: readonly (T | null)[], write: (value: T, 
 /** UTF-16 takes at most three bytes of UTF-8 a unit. */
 const writeText = (value: string, at: number): number => room(at, 3 * value.length).write(value, at, 'utf8');
 
+/** What a column of type json would take and no query could look into: an escaped NUL, or half a character. */
+const UNREADABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+
 function writeJson(value: unknown, at: number): number {
-  room(at, 1)[at] = JSONB_VERSION;
-  return 1 + writeText(JSON.stringify(value), at + 1);
+  const text = JSON.stringify(value);
+  if (text.includes('\\u') && UNREADABLE.test(text)) throw new RangeError('there is a NUL or half a character in what is to be stored');
+  return writeText(text, at);
 }
 
 function writeBytes(value: Uint8Array, at: number): number {
@@ -73,15 +76,24 @@ function writeInt64(value: number, at: number): number {
   return 8;
 }
 
-const writeInstant = (value: Instant, at: number): number => writeInt64(Math.round((value - EPOCH_MS) * 1000), at);
+/** Microseconds of the year 2286 are beyond 2⁵³: multiplied in halves. */
+function writeInstant(value: Instant, at: number): number {
+  const ms = Math.round(value - EPOCH_MS);
+  if (!Number.isSafeInteger(ms)) throw new RangeError('no instant');
+  const high = Math.floor(ms / WORD);
+  const low = (ms - high * WORD) * 1000;
+  room(at, 8).writeInt32BE(high * 1000 + Math.floor(low / WORD), at);
+  scratch.writeUInt32BE(low % WORD, at + 4);
+  return 8;
+}
 const writeInt32 = (value: number, at: number): number => room(at, 4).writeInt32BE(value, at) - at;
 const writeInt16 = (value: number, at: number): number => room(at, 2).writeInt16BE(value, at) - at;
 
 /** For `text[]`, and for all that SQL casts from text. A NUL is refused by PostgreSQL, a lone surrogate becomes U+FFFD. */
 export const texts = (values: readonly (string | null)[]): Buffer => array(OID.text, values, writeText);
 
-/** For `jsonb[]`; null is SQL's. */
-export const jsons = (values: readonly unknown[]): Buffer => array(OID.jsonb, values, writeJson);
+/** For `json[]`; null is SQL's. @throws RangeError when a text holds a NUL or a lone surrogate */
+export const jsons = (values: readonly unknown[]): Buffer => array(OID.json, values, writeJson);
 
 /** For `bytea[]`. */
 export const byteStrings = (values: readonly Uint8Array[]): Buffer => array(OID.bytea, values, writeBytes);

@@ -22,7 +22,7 @@ signals as (
     marks, verdict, alarm)
   select id::uuid, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning,
     marks::text[], verdict, alarm
-  from unnest(${['text', 'timestamptz', 'text', 'text', 'text', 'text', 'text', 'text', 'bytea', 'bytea', 'jsonb', 'text', 'text', 'bigint']
+  from unnest(${['text', 'timestamptz', 'text', 'text', 'text', 'text', 'text', 'text', 'bytea', 'bytea', 'json', 'text', 'text', 'bigint']
     .map((type, index) => `$${ALARM_PARAMETERS + 1 + index}::${type}[]`)
     .join(', ')})
     as s(id, received_at, protocol, source, device, municipality, household_id, message_id, digest, raw, meaning, marks, verdict, alarm)

@@ -104,7 +104,7 @@ await t.test('two sweeps, operators who claim, and poisoned alarms among them', 
   await parts.people();
   const numbers = [...(await pressed(parts, 600)).keys()];
   const [ruleless, refused] = [numbers[7] ?? '', numbers[11] ?? ''];
-  await postgres.pool.query(`update alarm set fold = fold - 'ladder' where number = $1`, [ruleless]);
+  await postgres.pool.query(`update alarm set fold = fold::jsonb - 'ladder' where number = $1`, [ruleless]);
   // PostgreSQL refuses what is written about this one, and with it everything in the same statement.
   await postgres.pool.query(`alter table timeline add constraint poison check (alarm <> ${refused} or version < 2)`);
   t.teardown(() => postgres.pool.query('alter table timeline drop constraint if exists poison'));
@@ -275,7 +275,7 @@ await t.test('an operator’s command goes through at once while deadlines are p
   await parts.people();
   const numbers = [...(await pressed(parts, 800)).keys()];
   const past = clock.now() - 1000;
-  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
+  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
     new Date(past),
     past,
   ]);

@@ -211,7 +211,7 @@ await t.test('one that throws is tried again later and stops nobody else', async
   const parts = escalating(postgres, clock);
   await parts.people();
   const poisoned = await parts.press('poisoned');
-  await postgres.pool.query(`update alarm set fold = fold - 'ladder' where number = $1`, [poisoned]);
+  await postgres.pool.query(`update alarm set fold = fold::jsonb - 'ladder' where number = $1`, [poisoned]);
   const numbers = await Promise.all(Array.from({ length: 20 }, (_, i) => parts.press(`h${i}`)));
   const lines: string[] = [];
   const { sweep } = sweeping(clock, parts, { parallel: 1, log: createLog('error', { write: (line) => lines.push(line) }) });
@@ -227,7 +227,7 @@ await t.test('one that throws is tried again later and stops nobody else', async
   await clock.advance(1500);
   t.equal(lines.length, 2, 'and then after a longer one');
   const whole = JSON.stringify({ id: 'standard', climbed: 0, round: 0, exhausted: false, nobodyOnDuty: false });
-  await postgres.pool.query(`update alarm set fold = jsonb_set(fold, '{ladder}', $2) where number = $1`, [poisoned, whole]);
+  await postgres.pool.query(`update alarm set fold = jsonb_set(fold::jsonb, '{ladder}', $2) where number = $1`, [poisoned, whole]);
   await clock.advance(1000);
   await until('it goes on when it is mended', async () => (await parts.told(poisoned)).length === 3);
   t.equal(sweep.stats().setAside, 0);
@@ -286,7 +286,7 @@ await t.test('what passed while the centre was down is acted on within 2 s; many
   const count = 300;
   await Promise.all(Array.from({ length: count }, (_, i) => parts.press(`h${i}`)));
   const past = clock.now() - 60_000;
-  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
+  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
     new Date(past),
     past,
   ]);
@@ -336,7 +336,7 @@ await t.test('PostgreSQL away and back', async (t) => {
   });
   const said = (event: string): number => lines.filter((line) => line.includes(event)).length;
   t.ok(said('sweep-look-failed') <= 1, 'said once at most');
-  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
+  await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
     new Date(clock.now()),
     clock.now(),
   ]);

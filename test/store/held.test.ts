@@ -276,7 +276,7 @@ await t.test('processes that sweep are killed, again and again: nothing is lost,
   t.equal(await count('alarm'), ALL);
   t.equal(await count(`signal where verdict = 'opened'`), ALL);
   t.same(await rows(`select distinct verdict from signal where verdict not in ('opened', 'duplicate')`), []);
-  t.same(await rows(`select distinct fold->'signalCount' as count from alarm`), [{ count: 1 }]);
+  t.same(await rows(`select distinct (fold->>'signalCount')::int as count from alarm`), [{ count: 1 }]);
   t.comment(`${left} left after two kills; ${await count(`signal where verdict = 'duplicate'`)} duplicates`);
 });
 

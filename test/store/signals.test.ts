@@ -12,6 +12,7 @@ import { CentreError } from '../../src/base/errors.ts';
 import { receiptId, systemRandom } from '../../src/base/ids.ts';
 import { createKeeper } from '../../src/intake/keep.ts';
 import { createAlarmStore } from '../../src/store/alarm-store.ts';
+import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from '../../src/store/binary-arrays.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { openPostgres } from '../../src/store/postgres.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
@@ -148,7 +149,7 @@ await t.test('a message that waits for an alarm which is just being closed finds
     await desktop.query('select 1 from alarm for update');
     const kept = keeper.keep(what === 'duplicate' ? again(one) : fresh('h1'));
     await until('it waits', async () => (await rows(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0);
-    await desktop.query(`update alarm set closed_at = $1, fold = jsonb_set(fold, '{closed}', $2)`, [
+    await desktop.query(`update alarm set closed_at = $1, fold = jsonb_set(fold::jsonb, '{closed}', $2)`, [
       new Date(clock.now()),
       JSON.stringify({ at: clock.now(), by: KARI, outcome: 'helped-by-voice' }),
     ]);
@@ -181,14 +182,15 @@ await t.test('behind a signal that was not kept, what its device sent after it i
     keyOf: joiningKey,
     log: SILENT,
   });
-  // Two lanes under way; behind them the same device's next message, and one of another device in the same home.
+  // Two lanes under way; behind them the same device's next message, one of another device in the same home, and one of elsewhere.
   const first = ['h1', 'h2'].map((home) => failing.keep(fresh(home)));
   while (failures.length < 2) await new Promise((resolve) => setImmediate(resolve));
-  const [behind, beside] = [failing.keep(fresh('h1')), failing.keep(fresh('h1', { source: 'mqtt:other' }))];
+  const behind = [failing.keep(fresh('h1')), failing.keep(fresh('h1', { source: 'mqtt:other' }))];
+  const beside = failing.keep(fresh('h3', { source: 'mqtt:elsewhere' }));
   for (const fail of failures) fail();
-  for (const one of [...first, behind]) await t.rejects(one, { code: 'store-away' });
+  for (const one of [...first, ...behind]) await t.rejects(one, { code: 'store-away' });
   t.match(await beside, { verdict: 'kept' });
-  t.same(kept, ['mqtt:other']);
+  t.same(kept, ['mqtt:elsewhere']);
 });
 
 await t.test('three hundred signals of three homes at once on three keepers: three alarms, none lost', async (t) => {
@@ -215,6 +217,32 @@ await t.test('a poisoned signal harms only itself: it is kept as bytes and shown
   const [kept] = await rows(`select raw, marks from signal where 'processing-failed' = any(marks)`);
   t.same(kept?.['raw'], poison.raw);
   t.match(await keeper.keep(fresh('h2')), { verdict: 'opened' }, 'and the next alarm of that home comes through');
+});
+
+await t.test('what no query could look into is refused before it is stored; what only looks like it is not', async (t) => {
+  for (const text of ['a\u0000b', 'a\ud800b', '\\\u0000', 'b\udfff']) t.throws(() => jsons([{ text }]), RangeError, JSON.stringify(text));
+  const odd = String.raw`\u0000 \\ud800 "{}" ÆØÅ 🚒` + '\n\t'.repeat(30_000);
+  const text =
+    'select a, b, c, d, e, g from unnest($1::text[], $2::json[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::text[]) as u(a, b, c, d, e, f), lateral (select f::text[] as g) l';
+  const at = Date.UTC(1999, 1, 28, 23, 59, 59, 123);
+  const values = [
+    texts([odd, null, '']),
+    jsons([{ odd }, null, []]),
+    byteStrings([Buffer.from('\u0000ÿ'), Buffer.alloc(0), Buffer.alloc(100_000, 7)]),
+    bigints(['9007199254740991', null, '-4294967297']),
+    instants([at, null, Date.UTC(2999, 11, 31)]),
+    texts([[], ['a b', 'c"\\,{}'], ['null', '']].map(arrayLiteral)),
+  ];
+  t.same(await postgres.pool.query(text, values).then((result) => result.rows), [
+    { a: odd, b: { odd }, c: Buffer.from('\u0000ÿ'), d: '9007199254740991', e: new Date(at), g: [] },
+    { a: null, b: null, c: Buffer.alloc(0), d: null, e: null, g: ['a b', 'c"\\,{}'] },
+    { a: '', b: [], c: Buffer.alloc(100_000, 7), d: '-4294967297', e: new Date(Date.UTC(2999, 11, 31)), g: ['null', ''] },
+  ]);
+  t.match(await postgres.pool.query('select cardinality($1::text[]) as n, cardinality($2::json[]) as m', [texts([]), jsons([])]), {
+    rows: [{ n: 0, m: 0 }],
+  });
+  t.throws(() => bigints(['9007199254740993']), RangeError);
+  t.throws(() => instants([Number.NaN]), RangeError);
 });
 
 await t.test('PostgreSQL away: nothing is kept, and the keeper works again when it is back', async (t) => {

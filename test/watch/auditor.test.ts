@@ -160,7 +160,7 @@ await t.test('each fault is found within seconds and mended, and the timeline sa
   const emptied = await number('no-waits');
   await mended(
     'nothing is awaited',
-    `update timeline set arms = '{}' where alarm = ${emptied}; update alarm set deadline_at = null, deadline_what = null, fold = jsonb_set(fold, '{waits}', '{}') where number = ${emptied}`,
+    `update timeline set arms = '{}' where alarm = ${emptied}; update alarm set deadline_at = null, deadline_what = null, fold = jsonb_set(fold::jsonb, '{waits}', '{}') where number = ${emptied}`,
     `no-deadline ${emptied}`,
   );
   t.match((await sql<{ deadline_what: string }>('select deadline_what from alarm where number = $1', [emptied]))[0], {
@@ -171,9 +171,9 @@ await t.test('each fault is found within seconds and mended, and the timeline sa
   await mended(
     'deadline overdue',
     `with past as (select (extract(epoch from now() - interval '5 min') * 1000)::bigint as at)
-     , t as (update timeline set arms = jsonb_set(arms, '{unclaimed}', to_jsonb((select at from past))) where alarm = ${late})
+     , t as (update timeline set arms = jsonb_set(arms::jsonb, '{unclaimed}', to_jsonb((select at from past))) where alarm = ${late})
      update alarm set deadline_at = to_timestamp((select at from past) / 1000.0),
-       fold = jsonb_set(fold, '{waits,unclaimed}', to_jsonb((select at from past))) where number = ${late}`,
+       fold = jsonb_set(fold::jsonb, '{waits,unclaimed}', to_jsonb((select at from past))) where number = ${late}`,
     `deadline-overdue ${late}`,
   );
   t.match((await eventsOf(late))[1], 'deadline-passed unclaimed by auditor');
@@ -212,7 +212,7 @@ await t.test('each fault is found within seconds and mended, and the timeline sa
   const lost = await number('lost-claim');
   await mended(
     'a fold that says something else',
-    `update alarm set fold = jsonb_set(fold, '{contact}', '{"by":"operator","at":1,"how":"voice"}') where number = ${lost}`,
+    `update alarm set fold = jsonb_set(fold::jsonb, '{contact}', '{"by":"operator","at":1,"how":"voice"}') where number = ${lost}`,
     `row-differs ${lost}`,
   );
   t.same((await sql<{ contact: unknown }>(`select fold->'contact' as contact from alarm where number = $1`, [lost]))[0]?.contact, null);
@@ -223,7 +223,7 @@ await t.test('each fault is found within seconds and mended, and the timeline sa
 
   const hidden = await number('hidden');
   await sql(
-    `update alarm set closed_at = now(), state = 'closed', fold = jsonb_set(fold, '{closed}', '{"at":1,"by":"x","outcome":"other"}') where number = ${hidden}`,
+    `update alarm set closed_at = now(), state = 'closed', fold = jsonb_set(fold::jsonb, '{closed}', '{"at":1,"by":"x","outcome":"other"}') where number = ${hidden}`,
   );
   const second = await press('hidden');
   t.not(second, hidden, 'with the first taken for closed, the next signal opened another');
