@@ -230,7 +230,7 @@ await t.test('other ways to write, several processes, and what cannot be recorde
 
 await t.test('a database that does not wait for its disk is found out', { skip: skip || missing(t, 'setpriv', '--version') }, async (t) => {
   const settings = { rounds: 1, seed: 1, everything: true, patience: 1500, log: (line: string) => t.comment(line) };
-  const { lost, faults } = await powerCuts({ ...settings, postgresSettings: ['synchronous_commit=off'] });
+  const { lost, faults } = await powerCuts({ ...settings, postgresSettings: ['synchronous_commit=off', 'wal_writer_delay=10s'] });
   t.ok(lost > 0, `${lost} acknowledged alarms were lost`);
   t.same(faults, []);
 });
