@@ -14,6 +14,7 @@ import { RunningClock, sleep } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Role } from '../alarms/command.ts';
+import { createBell } from './bell.ts';
 import type { Keeper, LiveKeeper, Receipt } from './keep.ts';
 import type { OpenedSpill, SpillEntry, SpillKind } from './spill-log.ts';
 import {
@@ -80,7 +81,7 @@ export function createSpill(parts: {
   let signalsLeft = 0;
   let lastAppend: Promise<unknown> = Promise.resolve();
   let watched = 0;
-  let awayNow = settleable();
+  const awayNow = createBell(away);
   let quiet: Milliseconds = 0;
   let committed = false;
   let lookedAt = clock.monotonic();
@@ -92,8 +93,9 @@ export function createSpill(parts: {
     committed: () => (committed = true),
     refused: () => (counts.refused += 1),
   });
-  const stopping = settleable();
-  const pause = (span: Milliseconds): Promise<void> => Promise.race([sleep(clock, span), stopping.promise.catch(() => undefined)]);
+  const stopping = createBell(away);
+  const pause = (span: Milliseconds): Promise<void> =>
+    stopped ? Promise.resolve() : stopping.orRung(sleep(clock, span)).catch(() => undefined);
 
   for (const entry of opened.entries) restore(entry);
   const timer = clock.every(LOOK_EVERY_MS, look);
@@ -140,9 +142,7 @@ export function createSpill(parts: {
     log.error('spill-began', { count: waiting.size(), code: before });
     quiet = 0;
     for (const one of waiting.take()) spillOne(one.signal).then(one.kept, one.failed);
-    const { reject } = awayNow;
-    awayNow = settleable();
-    reject(away());
+    awayNow.ring();
     drain();
   }
 
@@ -248,13 +248,13 @@ export function createSpill(parts: {
         for (;;) {
           if (mode === 'spilling') throw away();
           try {
-            const result = await Promise.race([work(), awayNow.promise]);
+            const result = await awayNow.orRung(work());
             committed = true;
             return result;
           } catch (error) {
             if (!(error instanceof CentreError) || error.kind !== 'store') throw error;
           }
-          await Promise.race([sleep(clock, LOOK_EVERY_MS), awayNow.promise]);
+          await awayNow.orRung(sleep(clock, LOOK_EVERY_MS));
         }
       } finally {
         watched -= 1;
@@ -274,7 +274,7 @@ export function createSpill(parts: {
     },
     async stop() {
       stopped = true;
-      stopping.reject(away());
+      stopping.ring();
       timer.cancel();
       // What still waits is not acknowledged, and its device sends it again.
       for (const { failed } of waiting.take()) failed(away());
@@ -284,13 +284,4 @@ export function createSpill(parts: {
       await file.stop();
     },
   };
-}
-
-function settleable(): { promise: Promise<never>; reject: (error: unknown) => void } {
-  let reject: (error: unknown) => void = () => undefined;
-  const promise = new Promise<never>((_resolve, no) => {
-    reject = no;
-  });
-  promise.catch(() => undefined);
-  return { promise, reject };
 }

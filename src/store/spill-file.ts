@@ -129,8 +129,10 @@ class SpillFile implements SpillLog {
     const size = frameSize(payload);
     // Claims are few, one for each alarm at most: what is in must be able to be claimed.
     const bound = kind === 'claim' ? Number.POSITIVE_INFINITY : this.#parts.maxBytes * (1 - spare);
-    this.#refusedFull = this.#bytes() + this.#waitingBytes + size > bound;
-    if (this.#refusedFull || payload.length > MAX_PAYLOAD) return Promise.reject(new NotSpilled('full'));
+    const full = this.#bytes() + this.#waitingBytes + size > bound;
+    // That it takes no technical signals says nothing about calls for help, and a claim nothing about signals.
+    if (kind !== 'claim' && (spare === 0 || !full)) this.#refusedFull = full;
+    if (full || payload.length > MAX_PAYLOAD) return Promise.reject(new NotSpilled('full'));
     if (this.#waitingBytes + size > MOST_WAITING_BYTES) return Promise.reject(new NotSpilled('broken'));
     this.#seq += 1;
     const seq = this.#seq;

@@ -5,6 +5,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { type Socket, createConnection } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import diagnosticsChannel from 'node:diagnostics_channel';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
@@ -202,11 +204,13 @@ await t.test('the file: at its bound it takes nothing, technical signals less, a
   for (let n = 0; n < 50; n++) results.push(await append(0.25));
   t.equal(results.at(-1), 'full');
   const technical = results.filter((one) => one === 'kept').length;
+  t.equal(file.log.state().fault, null, 'while it takes calls for help it is not full: a load balancer must not take it out');
   let last = 0;
   while ((await append()) === 'kept') last += 1;
   t.ok(last >= 14 && technical > 40, `${technical} technical ones, then ${last} calls for help`);
   t.equal(file.log.state().fault, 'full');
   t.ok(await file.log.append('claim', bytes('{}')), 'what is in can be claimed');
+  t.equal(file.log.state().fault, 'full', 'and it is full all the same');
   t.ok(file.log.state().bytes < 66 * 1024);
   await file.log.done(Number.MAX_SAFE_INTEGER / 64);
   t.equal(file.log.state().fault, null);
@@ -604,6 +608,21 @@ await t.test('a spill that takes nothing: no acknowledgement while PostgreSQL is
   await live(run);
   t.equal(run.spill.counts().mode, 'live');
   t.match(await run.spill.keep(of('A')), { verdict: 'opened' });
+  await run.spill.stop();
+});
+
+await t.test('what is written beside signals leaves nothing behind in a spill that is never away', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const run = await begin(folder(t), new FakeStore());
+  const heap = async (calls: number): Promise<number> => {
+    for (let n = 0; n < calls; n++) await run.spill.orAway(() => Promise.resolve({ n }));
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await heap(5000);
+  const grown = (await heap(20_000)) - before;
+  t.ok(grown < 2_000_000, `20,000 registrations: ${grown} bytes`);
   await run.spill.stop();
 });
 
