@@ -14,6 +14,8 @@ interface PowerFigures {
   readonly lost: number;
   readonly doubled: number;
   readonly seconds: number;
+  /** Whatever else was not as promised, a sentence each. */
+  readonly faults: readonly string[];
   /** Why it could not be tried here. */
   readonly skipped?: string;
 }
@@ -27,10 +29,13 @@ type PowerRun = (options: PowerOptions) => Promise<PowerFigures>;
 const RUNNER = new URL('../power/power.ts', import.meta.url);
 export const POWER_SCENARIOS = { 'power-cuts': 'powerCuts', 'disk-full': 'diskFull', 'clock-steps': 'clockSteps' } as const;
 
+/** How many cuts, fillings of each disk and steps: once, and with `--rounds`. */
+const ROUNDS = { 'power-cuts': [20, 100], 'disk-full': [1, 3], 'clock-steps': [6, 24] } as const;
+
 /** Runs one of them; null when its runner is not there. */
 export async function runPower(name: keyof typeof POWER_SCENARIOS, options: PowerOptions): Promise<PowerResult | null> {
   if (!existsSync(fileURLToPath(RUNNER))) return null;
   const runner = (await import(RUNNER.href)) as Readonly<Record<string, PowerRun | undefined>>;
   const run = runner[POWER_SCENARIOS[name]];
-  return run === undefined ? null : { name, ...(await run(options)) };
+  return run === undefined ? null : { name, ...(await run({ ...options, rounds: ROUNDS[name][options.rounds > 1 ? 1 : 0] })) };
 }

@@ -116,6 +116,7 @@ export function summarise(results: readonly Result[], power: readonly PowerResul
     broken: [
       ...results.flatMap(({ name, broken }) => broken.map((one) => `${name}: ${one}`)),
       ...power.flatMap(({ name, lost, doubled }) => (lost + doubled === 0 ? [] : [`${name}: ${lost} lost, ${doubled} doubled`])),
+      ...power.flatMap(({ name, faults }) => faults.map((one) => `${name}: ${one}`)),
     ],
     missed: [
       ...results.flatMap(({ name, missed }) => missed.map((one) => `${name}: ${one}`)),

@@ -118,7 +118,6 @@ export async function clockSteps(options: PowerOptions): Promise<PowerResult> {
       doubled: doubled.length,
       seconds: Math.round((performance.now() - began) / 1000),
       faults: [...faults, ...doubled],
-      skipped: null,
     };
   });
 }

@@ -39,7 +39,6 @@ const result: PowerResult = {
   doubled: sum(({ doubled }) => doubled),
   seconds: Math.round((performance.now() - began) / 1000),
   faults: told.flatMap(({ faults }) => faults),
-  skipped: null,
 };
 say(JSON.stringify(result));
 

@@ -23,8 +23,8 @@ export interface PowerResult {
   readonly seconds: number;
   /** Whatever else was not as promised, a sentence each. */
   readonly faults: readonly string[];
-  /** Why this machine cannot do it; then nothing was tried. */
-  readonly skipped: string | null;
+  /** Why this machine cannot do it, and nothing was tried. */
+  readonly skipped?: string;
 }
 
 export const skipped = (reason: string): PowerResult => ({

@@ -118,7 +118,6 @@ export async function powerCuts(options: CutSettings): Promise<PowerResult> {
       doubled: final.doubled.length,
       seconds: Math.round((performance.now() - began) / 1000),
       faults: [...final.doubled, ...(ended.code === 0 ? [] : [`the centre ended with ${ended.code ?? ended.signal ?? '?'}`])],
-      skipped: null,
     };
   });
 }
