@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { RunningClock, type Milliseconds, sleep } from '../src/base/clock.ts';
 import { privateDatabaseOf } from '../src/store/private-postgres.ts';
+import type { SmsGateway } from '../simulators/sms-gateway.ts';
 import type { Certificate } from './certificate.ts';
 import { familyOf } from './machine.ts';
 
@@ -41,11 +42,25 @@ export interface Centre {
   stop(): Promise<void>;
 }
 
+export interface CentreOptions {
+  readonly dataDir: string;
+  readonly configDir: string;
+  /** Where the messages to responders go. */
+  readonly gateway: Pick<SmsGateway, 'url' | 'token'>;
+  readonly certificate: Certificate | null;
+  /** For CPU profiles. */
+  readonly profileTo: string | null;
+}
+
+/** Without `watch`, whose synthetic alarms would be counted with those of the loads. */
+const ROLES = 'intake,escalation,console';
+
 /** Starts `npm run demo -- --no-devices`, without npm. @throws Error with its output when it does not get ready */
-export async function startCentre(dataDir: string, profileTo: string | null, certificate: Certificate | null): Promise<Centre> {
+export async function startCentre(options: CentreOptions): Promise<Centre> {
+  const { dataDir, configDir, gateway, certificate, profileTo } = options;
   const began = clock.monotonic();
   const profiling = profileTo === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profileTo)}`];
-  const child = spawn(process.execPath, [...profiling, '--import=tsx', 'src/main.ts', '--demo', '--no-devices'], {
+  const child = spawn(process.execPath, [...profiling, '--import=tsx', 'src/main.ts', '--demo', '--no-devices', '--role', ROLES], {
     cwd: ROOT,
     env: {
       PATH: process.env['PATH'],
@@ -54,6 +69,9 @@ export async function startCentre(dataDir: string, profileTo: string | null, cer
       MQTT_PORT: '0',
       SIP_PORT: '0',
       DATA_DIR: dataDir,
+      CONFIG_DIR: configDir,
+      SMS_GATEWAY_URL: gateway.url,
+      SMS_GATEWAY_TOKEN: gateway.token,
       LOG_LEVEL: 'error',
       ...(certificate === null ? {} : withTls(certificate)),
     },

@@ -2,12 +2,11 @@
 import path from 'node:path';
 import { type OtherBroker, NO_MOSQUITTO, startAedes, startMosquitto } from './brokers.ts';
 import type { Centre } from './centre.ts';
-import { type Figure, figureOf, unmeasured } from './figures.ts';
+import { type Fact, type Figure, figureOf, unmeasured } from './figures.ts';
 import { runJob } from './job.ts';
 import type { LoadJob, LoadOutcome } from './jobs/load.ts';
 import { cpuFacts, offer, unkeptNote } from './offer.ts';
 import type { Load, Plan } from './plan.ts';
-import type { Fact } from './table.ts';
 
 interface Share {
   readonly load: Load;

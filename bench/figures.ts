@@ -18,8 +18,10 @@ export interface Figure {
   readonly lost: number;
   /** How late the generator was at worst: the figure means little when this is not small against it. */
   readonly lateMs: Milliseconds | null;
-  /** Figures of this run with nothing of the centre in them. */
+  /** Figures of this run with nothing of the centre in them, or of the same with a tenth of it. */
   readonly against?: readonly string[];
+  /** Nothing was offered, but one question was asked after the other: latencies are what is compared. */
+  readonly byLatency?: true;
   readonly note?: string;
 }
 
@@ -71,7 +73,8 @@ export function ratiosOf(figure: Figure, all: readonly Figure[]): Ratio[] {
   return (figure.against ?? []).flatMap((id) => {
     const reference = all.find((one) => one.id === id);
     if (reference === undefined) return [];
-    const saturated = figure.offered === null || (figure.perSecond !== null && figure.perSecond < 0.95 * figure.offered);
+    const closedLoop = figure.offered === null && figure.byLatency !== true;
+    const saturated = closedLoop || (figure.perSecond !== null && figure.perSecond < 0.95 * (figure.offered ?? 0));
     const kinds = saturated ? (['perSecond'] as const) : (['p50', 'p99'] as const);
     return kinds.flatMap((by) => {
       const [own, other] = [figure[by], reference[by]];
@@ -80,23 +83,42 @@ export function ratiosOf(figure: Figure, all: readonly Figure[]): Ratio[] {
   });
 }
 
+/** Of start time, memory, CPU, and what was counted: a name and a value with its unit. */
+export interface Fact {
+  /** Aims refer to it. */
+  readonly id?: string;
+  readonly what: string;
+  readonly value: number;
+  /** Empty: a count. */
+  readonly unit: 'ms' | 'MB' | 'MB/min' | 'ms CPU' | '%' | '×' | '';
+}
+
 export interface Aim {
   readonly what: string;
+  /** Id of a figure; with the measure `value`, of a fact. */
   readonly figure: string;
-  readonly measure: 'perSecond' | 'p99' | 'max';
+  readonly measure: 'perSecond' | 'p99' | 'max' | 'value';
   readonly wanted: number;
 }
 
-const durable = (way: string, figure: string): Aim => {
-  return { what: `durable signals a second, ${way}, at saturation`, figure, measure: 'perSecond', wanted: 3000 };
+const durable = (way: string, figure: string, wanted = 3000): Aim => {
+  return { what: `durable signals a second, ${way}, at saturation`, figure, measure: 'perSecond', wanted };
 };
 const quick = (what: string, figure: string): Aim => ({ what: `device → ${what} p99 at 500/s, ms`, figure, measure: 'p99', wanted: 10 });
+const never = (what: string, figure: string): Aim => ({ what, figure, measure: 'value', wanted: 0 });
+const flat = (whose: string, figure: string, wanted: number): Aim => ({
+  what: `memory of ${whose} grows by, MB/min`,
+  figure,
+  measure: 'value',
+  wanted,
+});
 const back = (how: string, figure: string): Aim => {
   return { what: `10000 devices back after a cut, ${how}: the last, ms`, figure, measure: 'max', wanted: 30_000 };
 };
 
 export const AIMS: readonly Aim[] = [
-  durable('MQTT', 'mqtt-saturated'),
+  durable('keeper without protocol', 'keeper-512', 10_000),
+  durable('MQTT', 'mqtt-saturated', 5000),
   durable('MQTT with 10000 connections', 'connections-10000-saturated'),
   durable('SCAIP over UDP', 'scaip-saturated'),
   durable('SCAIP over TCP', 'scaip-tcp-saturated'),
@@ -111,7 +133,16 @@ export const AIMS: readonly Aim[] = [
   { what: 'heartbeats a second, SCAIP over UDP', figure: 'heartbeats-scaip', measure: 'perSecond', wanted: 20_000 },
   back('all at once', 'storm-10000-at-once'),
   back('each within 10 s', 'storm-10000-within-10s'),
-  { what: 'device → every one of 200 consoles p99 at 100/s, ms', figure: 'consoles-200', measure: 'p99', wanted: 100 },
+  { what: 'device → every one of 200 consoles p99 at 500/s, ms', figure: 'consoles-200-500', measure: 'p99', wanted: 50 },
+  { what: 'device → every one of 200 consoles p99 at 100/s, ms', figure: 'consoles-200-100', measure: 'p99', wanted: 100 },
+  { what: '10000 deadlines due in the same second, the last, ms', figure: 'deadlines-10000', measure: 'max', wanted: 5000 },
+  never('deadlines passed while a more urgent one waited', 'deadlines-10000-out-of-order'),
+  { what: 'outage: a life alarm on the console, the last, ms', figure: 'outage-life', measure: 'max', wanted: 1000 },
+  never('outage: life alarms behind a technical one', 'outage-life-behind'),
+  never('outage: people woken by a technical alarm', 'outage-woken'),
+  flat('the centre, ten minutes of work', 'steady-centre-slope', 1),
+  flat('the stores, ten minutes of work', 'steady-stores-slope', 1),
+  flat('the heap, an hour of clock', 'steady-hour-slope', 0.1),
 ];
 
 export interface Judged extends Aim {
@@ -121,11 +152,16 @@ export interface Judged extends Aim {
 }
 
 /** A figure with lost messages reaches no aim. */
-export function judge(aims: readonly Aim[], figures: readonly Figure[]): Judged[] {
+export function judge(aims: readonly Aim[], figures: readonly Figure[], facts: readonly Fact[] = []): Judged[] {
   return aims.map((aim) => {
-    const figure = figures.find(({ id }) => id === aim.figure);
-    const got = figure?.[aim.measure] ?? null;
-    const enough = got !== null && (aim.measure === 'perSecond' ? got >= aim.wanted : got < aim.wanted);
+    const { figure: id, measure, wanted } = aim;
+    if (measure === 'value') {
+      const got = facts.find((fact) => fact.id === id)?.value ?? null;
+      return { ...aim, got, reached: got !== null && got <= wanted };
+    }
+    const figure = figures.find((one) => one.id === id);
+    const got = figure?.[measure] ?? null;
+    const enough = got !== null && (measure === 'perSecond' ? got >= wanted : got < wanted);
     return { ...aim, got, reached: enough && figure?.lost === 0 };
   });
 }

@@ -2,13 +2,12 @@
 import { RunningClock, sleep } from '../src/base/clock.ts';
 import { startAedes } from './brokers.ts';
 import type { Centre } from './centre.ts';
-import { type Figure, figureOf } from './figures.ts';
+import { type Fact, type Figure, figureOf } from './figures.ts';
 import { runJob } from './job.ts';
 import type { LoadJob, LoadOutcome } from './jobs/load.ts';
 import { cpuFacts, offer } from './offer.ts';
 import { type Plan, messagesOf } from './plan.ts';
 import { countSeen } from './register.ts';
-import type { Fact } from './table.ts';
 
 const clock = new RunningClock();
 /** Signs of life are written each second. */

@@ -55,7 +55,7 @@ export async function runServer<In extends object, Out>(name: string, input: In)
 
 function start(name: string, input: object): ChildProcess {
   const child = fork(fileURLToPath(new URL(`jobs/${name}.ts`, import.meta.url)), {
-    execArgv: ['--import=tsx'],
+    execArgv: ['--import=tsx', '--expose-gc'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   child.send(input);

@@ -1,21 +1,19 @@
 /** Signs of life: what supervising a thousand, ten thousand and a hundred thousand units takes, and how many heartbeats a second it stands. */
-import { fileURLToPath } from 'node:url';
-import { type Figure, percentile } from './figures.ts';
+import { CONFIG_DIR } from './configuration.ts';
+import { type Fact, type Figure, percentile } from './figures.ts';
 import { runJob } from './job.ts';
 import type { LifeSignsJob, LifeSignsResult } from './jobs/life-signs.ts';
 import type { Plan } from './plan.ts';
 import { databaseBeside } from './references.ts';
-import type { Report } from './table.ts';
 
-const CONFIG_DIR = fileURLToPath(new URL('../config', import.meta.url));
 /** How often each unit speaks in the table of units. */
 const EVERY_S = 60;
 
 /** In-process, without protocol: what the supervision and PostgreSQL can do. */
-export async function signsOfLife({ lifeSigns }: Plan, centreUrl: string): Promise<{ figures: Figure[]; facts: Report['facts'] }> {
+export async function signsOfLife({ lifeSigns }: Plan, centreUrl: string): Promise<{ figures: Figure[]; facts: readonly Fact[] }> {
   const databaseUrl = await databaseBeside(centreUrl, 'bench_life_signs');
   const figures: Figure[] = [];
-  const facts: Report['facts'][number][] = [];
+  const facts: Fact[] = [];
   const loads = [
     ...lifeSigns.units.map((units) => ({ id: `life-signs-${units}`, units, ratePerSecond: units / EVERY_S, forMs: lifeSigns.forMs })),
     { id: 'life-signs-flood', ...lifeSigns.flood },

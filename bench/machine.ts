@@ -37,6 +37,12 @@ export function familyOf(pid: number): number[] {
   return family;
 }
 
+/** Null where there is no such process. */
+export function parentOf(pid: number): number | null {
+  const fields = fieldsOf(pid);
+  return fields === null ? null : Number(fields[1]);
+}
+
 /** Clock ticks are 10 ms on every Linux that Node runs on (sysconf(_SC_CLK_TCK) = 100). */
 const TICK_MS = 10;
 /** On x86-64, and on most arm64. */
@@ -65,9 +71,12 @@ export function residentOf(pid: number): number {
   return (pages * PAGE_BYTES) / 1_048_576;
 }
 
-function pssOf(pid: number): number {
+/** The same without files and shared memory, as PostgreSQL's buffers are: those fill up to their limit and stay. */
+export const anonymousOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + pssOf(pid, 'Pss_Anon'), 0) / 1024;
+
+function pssOf(pid: number, which: 'Pss' | 'Pss_Anon' = 'Pss'): number {
   try {
-    return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+    return Number(new RegExp(`^${which}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
   } catch {
     return 0;
   }

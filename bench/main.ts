@@ -36,7 +36,7 @@ const report: Report = {
   plan: asked.plan.size,
   machine: { ...before, postgres },
   figures,
-  aims: judge(AIMS, figures),
+  aims: judge(AIMS, figures, facts),
   facts,
 };
 process.stdout.write(`${reportText(report)}\n`);

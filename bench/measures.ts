@@ -1,24 +1,27 @@
 /** Goes through the parts of a run in order; a part that fails is said in the table, and the others are measured all the same. */
 import path from 'node:path';
 import { RunningClock, sleep } from '../src/base/clock.ts';
-import type { LoadResult } from '../simulators/load.ts';
+import { type SmsGateway, startSmsGateway } from '../simulators/sms-gateway.ts';
+import { archives } from './archive.ts';
 import { type Centre, startCentre } from './centre.ts';
 import { type Certificate, makeCertificate } from './certificate.ts';
+import { makeConfiguration } from './configuration.ts';
 import { crowded } from './connections.ts';
-import { type Figure, figureOf, unmeasured } from './figures.ts';
+import { shownOnConsoles } from './consoles.ts';
+import { manyDeadlines } from './desk.ts';
+import { type Fact, type Figure, figureOf, unmeasured } from './figures.ts';
 import { heartbeats } from './heartbeats.ts';
-import { runJob } from './job.ts';
-import type { ConsolesJob } from './jobs/consoles.ts';
 import type { Protocol } from './jobs/load.ts';
 import { signsOfLife } from './life-signs.ts';
 import { memoryOf, residentOf } from './machine.ts';
-import { REST_MS, addressOf, emptied, offer } from './offer.ts';
+import { REST_MS, addressOf, offer } from './offer.ts';
+import { outage } from './outage.ts';
 import { PATHS, throughPath } from './paths.ts';
-import { STREAMS, type Asked, type Load, type Part, type Plan, devicesOf, messagesOf } from './plan.ts';
+import { STREAMS, type Asked, type Part, type Plan, devicesOf, messagesOf } from './plan.ts';
 import { referencePoints, throughTheKeeper } from './references.ts';
 import { fillRegister } from './register.ts';
+import { steady } from './steady.ts';
 import { storms } from './storm.ts';
-import type { Fact } from './table.ts';
 
 export interface Measured {
   readonly figures: readonly Figure[];
@@ -35,6 +38,7 @@ interface Bench {
   readonly plan: Plan;
   readonly folder: string;
   readonly certificate: Certificate | null;
+  readonly gateway: SmsGateway;
   /** What was spoken to the centre already: code that runs for the first time is not compiled yet. */
   readonly warm: Set<Protocol>;
   readonly add: (...more: readonly Figure[]) => void;
@@ -55,12 +59,15 @@ export async function measure(asked: Asked, folder: string, say: (line: string) 
   const dataDir = path.join(folder, 'data');
   const certificate = makeCertificate(folder);
   say('starting the centre');
-  const start = (): Promise<Centre> => startCentre(dataDir, profileTo, certificate);
+  const gateway = await startSmsGateway({ port: 0, clock });
+  const configDir = makeConfiguration(folder);
+  const start = (): Promise<Centre> => startCentre({ dataDir, configDir, gateway, certificate, profileTo });
   const bench: Bench = {
     centre: await start(),
     plan,
     folder,
     certificate,
+    gateway,
     warm: new Set(),
     add,
     async restart() {
@@ -95,6 +102,7 @@ export async function measure(asked: Asked, folder: string, say: (line: string) 
     return { figures, facts, postgres, failed };
   } finally {
     await bench.centre.stop();
+    await gateway.stop();
   }
 }
 
@@ -108,6 +116,7 @@ function line({ what, perSecond, p50, p99, lost, note = '' }: Figure): string {
 const SPOKEN: Readonly<Record<Part, readonly Protocol[]>> = {
   reference: [],
   keeper: [],
+  desk: [],
   mqtt: ['mqtt'],
   few: ['mqtt'],
   connections: ['mqtt'],
@@ -118,7 +127,10 @@ const SPOKEN: Readonly<Record<Part, readonly Protocol[]>> = {
   heartbeats: ['mqtt', 'udp'],
   'life-signs': [],
   consoles: ['mqtt'],
+  outage: ['mqtt', 'udp'],
+  steady: ['mqtt'],
   start: [],
+  archive: [],
 };
 
 async function warmUp({ centre, plan, warm }: Bench, part: Part): Promise<void> {
@@ -146,6 +158,7 @@ const MEASURES: Readonly<Record<Part, (bench: Bench) => Promise<readonly Fact[]>
     add(...(await throughTheKeeper(plan, centre.databaseUrl)));
     return [];
   },
+  desk: ({ centre, plan, add }) => manyDeadlines(plan, centre.pool, centre.databaseUrl, add),
   mqtt: pathOf('mqtt'),
   async few({ centre, plan, add }) {
     const { devices, ...load } = plan.few;
@@ -166,27 +179,21 @@ const MEASURES: Readonly<Record<Part, (bench: Bench) => Promise<readonly Fact[]>
     return life.facts;
   },
   async consoles({ centre, plan, add }) {
-    for (const count of plan.consoles.counts) add(await shownTo(centre, count, plan.consoles.load));
+    await shownOnConsoles(centre, plan, add);
     return [];
   },
+  outage: ({ centre, plan, gateway, add }) => outage(centre, plan, gateway, add),
+  steady: ({ centre, plan, folder, add }) => steady(centre, plan, folder, add),
   async start(bench) {
     const { saturation } = bench.plan;
     const { result } = await offer(bench.centre, { protocol: 'mqtt' }, saturation.mqtt, messagesOf(saturation.mqtt));
     await bench.restart();
     return [{ what: `start, with ${result.scheduled} open alarms`, value: bench.centre.startMs, unit: 'ms' }];
   },
+  archive: (bench) => archives(bench.plan, bench, bench.add),
 };
 
 async function versionOf({ pool }: Centre): Promise<string> {
   const { rows } = await pool.query<{ server_version: string }>('show server_version');
   return rows[0]?.server_version ?? 'unknown';
-}
-
-async function shownTo(centre: Centre, consoles: number, load: Load): Promise<Figure> {
-  await emptied(centre);
-  const { http, mqtt } = centre.ready;
-  const result = await runJob<ConsolesJob, LoadResult>('consoles', { http, mqtt, consoles, load });
-  const whom = consoles === 1 ? 'its console' : `the last of ${consoles} consoles`;
-  const what = `MQTT at ${load.ratePerSecond}/s, device → ${whom}`;
-  return figureOf(result, 'last', { id: `consoles-${consoles}`, what, offered: load.ratePerSecond, against: [`fan-out-${consoles}`] });
 }

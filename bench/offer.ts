@@ -5,9 +5,9 @@ import type { Centre } from './centre.ts';
 import { runJob } from './job.ts';
 import type { LoadJob, LoadOutcome, Protocol } from './jobs/load.ts';
 import { cpuOf, residentOf } from './machine.ts';
+import type { Fact } from './figures.ts';
 import { type Load, messagesOf } from './plan.ts';
 import { countAlarms, emptyAlarms } from './register.ts';
-import type { Fact } from './table.ts';
 
 const clock = new RunningClock();
 /** A centre at rest has read its feed, and looked at everything once. */

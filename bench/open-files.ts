@@ -14,7 +14,7 @@ export function openFilesLimit(): number | null {
 
 /** So many connections a part has open at a time, in the generator as in the centre. */
 export function socketsOf(plan: Plan, part: Part): number {
-  const { warmUp, rates, saturation, consoles, connections, storms, heartbeats } = plan;
+  const { warmUp, rates, saturation, consoles, connections, storms, heartbeats, outage, steady } = plan;
   const most = (...loads: readonly Load[]): number => Math.max(...loads.map(messagesOf));
   switch (part) {
     case 'reference':
@@ -32,7 +32,11 @@ export function socketsOf(plan: Plan, part: Part): number {
     case 'heartbeats':
       return heartbeats.devices;
     case 'consoles':
-      return most(consoles.load) + Math.max(...consoles.counts);
+      return most(...consoles.loads) + Math.max(...consoles.counts);
+    case 'outage':
+      return outage.devices + outage.lifeAlarms + 100;
+    case 'steady':
+      return Math.max(steady.devices, steady.hour.devices) + 100;
     case 'start':
       return most(saturation.mqtt);
     default:

@@ -1,10 +1,9 @@
 /** The ways by which a device reaches the centre (MQTT, SCAIP over UDP, TCP and TLS), each at some rates and at saturation. */
 import type { Centre } from './centre.ts';
-import { type Figure, figureOf, unmeasured } from './figures.ts';
+import { type Fact, type Figure, figureOf, unmeasured } from './figures.ts';
 import type { Protocol } from './jobs/load.ts';
 import { type Offered, addressOf, cpuFacts, offer, unkeptNote } from './offer.ts';
 import { STREAMS, type Load, type Part, type Plan, messagesOf } from './plan.ts';
-import type { Fact } from './table.ts';
 
 interface Path {
   readonly part: Part;

@@ -1,5 +1,6 @@
-/** What one run measures: rates, spans and numbers of devices, for the short run and the full one. */
+/** What a run measures: its parts, their loads and their numbers of devices; and the arguments that say which. */
 import type { Milliseconds } from '../src/base/clock.ts';
+import { FULL, QUICK, TRY } from './plans.ts';
 
 /** One open-loop load in which every message comes from another device: each opens an alarm of its own. */
 export interface Load {
@@ -27,7 +28,13 @@ export interface Plan {
   readonly heartbeats: { readonly devices: number; readonly mqtt: Load; readonly scaip: Load };
   /** Few devices that all speak at once: the messages of one household wait for one another. */
   readonly few: Load & { readonly devices: number };
-  readonly consoles: { readonly counts: readonly number[]; readonly load: Load };
+  /** Each number of consoles under each load. */
+  readonly consoles: { readonly counts: readonly number[]; readonly loads: readonly Load[] };
+  readonly outage: OutagePlan;
+  readonly steady: SteadyPlan;
+  /** So many due in the same second. */
+  readonly desk: { readonly deadlines: readonly number[] };
+  readonly archive: { readonly sizes: readonly ArchiveSize[]; readonly requests: number };
   readonly reference: { readonly forMs: Milliseconds; readonly clients: readonly number[] };
   /** Units that speak once a minute, for so long each; and a flood of heartbeats. */
   readonly lifeSigns: {
@@ -38,84 +45,55 @@ export interface Plan {
   readonly keeper: { readonly signals: number; readonly inFlight: readonly number[] };
 }
 
+/** An area without power: its devices tell of it, go dark, and are found silent, while people press their buttons. */
+export interface OutagePlan {
+  readonly devices: number;
+  /** Within it all of them go dark. */
+  readonly darkWithinMs: Milliseconds;
+  /** Spread over `forMs`, over both protocols in turn. */
+  readonly lifeAlarms: number;
+  readonly forMs: Milliseconds;
+}
+
+/** An ordinary day: everybody's signs of life, and alarms that operators and responders handle to their end. */
+export interface SteadyPlan {
+  readonly devices: number;
+  readonly signEveryMs: Milliseconds;
+  readonly alarmsPerSecond: number;
+  readonly forMs: Milliseconds;
+  /** Of it, memory is not looked at. */
+  readonly warmUpMs: Milliseconds;
+  /** An hour of a clock that is moved, in one process. */
+  readonly hour: { readonly minutes: number; readonly devices: number; readonly alarmsPerSecond: number };
+}
+
+export interface ArchiveSize {
+  readonly closed: number;
+  readonly open: number;
+}
+
 export const messagesOf = ({ ratePerSecond, forMs }: Load): number => Math.floor((ratePerSecond * forMs) / 1000);
 
 /** So many devices must be in the register, of each protocol. */
 export const devicesOf = (plan: Plan): number => {
-  const { warmUp, rates, streamRates, saturation, consoles, connections, storms, heartbeats } = plan;
+  const { warmUp, rates, streamRates, saturation, consoles, connections, storms, heartbeats, outage, steady } = plan;
   return Math.max(
-    ...[warmUp, ...rates, ...streamRates, saturation.mqtt, saturation.scaip, consoles.load].map(messagesOf),
+    ...[warmUp, ...rates, ...streamRates, saturation.mqtt, saturation.scaip, ...consoles.loads].map(messagesOf),
     ...connections.counts,
     ...storms.map(({ devices }) => devices),
     heartbeats.devices,
+    outage.lifeAlarms,
+    steady.devices,
   );
 };
 
 /** Connections of SCAIP over TCP and TLS: as many as the proxies of a region might have, with many messages on each. */
 export const STREAMS = 64;
 
-const load = (ratePerSecond: number, forMs: Milliseconds, warmUpMs: Milliseconds): Load => ({ ratePerSecond, forMs, warmUpMs });
-
-const FULL: Plan = {
-  size: 'full',
-  warmUp: load(1000, 3000, 0),
-  rates: [load(100, 10_000, 2000), load(500, 12_000, 2000), load(2000, 5000, 1000)],
-  streamRates: [load(500, 12_000, 2000)],
-  saturation: { mqtt: load(8000, 1500, 0), scaip: load(4000, 3000, 0) },
-  connections: { counts: [1000, 5000, 10_000], rates: [load(500, 5000, 1000)], saturation: load(8000, 1500, 0) },
-  storms: [
-    { devices: 10_000, secure: false, jitters: [10_000, 0] },
-    { devices: 1000, secure: true, jitters: [0] },
-  ],
-  heartbeats: { devices: 2000, mqtt: load(25_000, 4000, 500), scaip: load(6000, 2000, 0) },
-  few: { ...load(200, 10_000, 2000), devices: 5 },
-  consoles: { counts: [1, 200], load: load(100, 12_000, 2000) },
-  reference: { forMs: 3000, clients: [1, 16, 64] },
-  lifeSigns: { units: [1000, 10_000, 100_000], forMs: 15_000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 15_000 } },
-  keeper: { signals: 20_000, inFlight: [1, 64, 512] },
-};
-
-const QUICK: Plan = {
-  size: 'quick',
-  warmUp: load(1000, 1500, 0),
-  rates: [load(500, 3000, 500), load(2000, 2000, 500)],
-  streamRates: [load(500, 3000, 500)],
-  saturation: { mqtt: load(8000, 750, 0), scaip: load(4000, 1000, 0) },
-  connections: { counts: [1000, 10_000], rates: [], saturation: load(8000, 1000, 0) },
-  storms: [
-    { devices: 10_000, secure: false, jitters: [0] },
-    { devices: 500, secure: true, jitters: [0] },
-  ],
-  heartbeats: { devices: 1000, mqtt: load(25_000, 1500, 500), scaip: load(6000, 1000, 0) },
-  few: { ...load(200, 2500, 500), devices: 5 },
-  consoles: { counts: [200], load: load(100, 4000, 1000) },
-  reference: { forMs: 700, clients: [1, 16, 64] },
-  lifeSigns: { units: [1000, 10_000, 100_000], forMs: 3000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 3000 } },
-  keeper: { signals: 5000, inFlight: [64, 512] },
-};
-
-const TRY: Plan = {
-  size: 'try',
-  warmUp: load(100, 200, 0),
-  rates: [load(100, 500, 100)],
-  streamRates: [load(100, 500, 100)],
-  saturation: { mqtt: load(400, 500, 0), scaip: load(400, 500, 0) },
-  connections: { counts: [50, 100], rates: [load(100, 300, 0)], saturation: load(400, 500, 0) },
-  storms: [
-    { devices: 100, secure: false, jitters: [1000, 0] },
-    { devices: 20, secure: true, jitters: [0] },
-  ],
-  heartbeats: { devices: 50, mqtt: load(1000, 500, 100), scaip: load(400, 500, 0) },
-  few: { ...load(50, 500, 100), devices: 5 },
-  consoles: { counts: [1, 5], load: load(50, 500, 100) },
-  reference: { forMs: 200, clients: [1, 4] },
-  lifeSigns: { units: [100], forMs: 500, flood: { units: 1000, ratePerSecond: 1000, forMs: 500 } },
-  keeper: { signals: 200, inFlight: [1, 16] },
-};
-
 export const PARTS = [
   'reference',
   'keeper',
+  'desk',
   'mqtt',
   'few',
   'connections',
@@ -126,7 +104,10 @@ export const PARTS = [
   'heartbeats',
   'life-signs',
   'consoles',
+  'outage',
+  'steady',
   'start',
+  'archive',
 ] as const;
 export type Part = (typeof PARTS)[number];
 

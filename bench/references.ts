@@ -1,19 +1,21 @@
 /** What is measured with little or nothing of the centre: a bare broker, bare commits, a bare fan-out, and the keeper alone. */
 import pg from 'pg';
-import { fileURLToPath } from 'node:url';
 import type { Milliseconds } from '../src/base/clock.ts';
 import type { LoadResult } from '../simulators/load.ts';
 import type { Latencies } from '../simulators/load/open-loop.ts';
 import { startAedes } from './brokers.ts';
+import { CONFIG_DIR } from './configuration.ts';
 import { type Figure, figureOf, percentile } from './figures.ts';
 import { runJob, runServer } from './job.ts';
+import type { BatchedRowsJob, BatchedRowsResult } from './jobs/batched-rows.ts';
 import type { CommitsJob, CommitsResult } from './jobs/commits.ts';
 import type { ConsolesJob } from './jobs/consoles.ts';
 import type { KeeperJob, KeeperResult } from './jobs/keeper.ts';
 import type { LoadJob, LoadOutcome } from './jobs/load.ts';
 import { type Load, type Plan, messagesOf } from './plan.ts';
 
-const CONFIG_DIR = fileURLToPath(new URL('../config', import.meta.url));
+/** As the keeper has it. */
+const BATCHED = { batch: 128, lanes: 2 } as const;
 
 /** @param databaseUrl the centre's private PostgreSQL */
 export async function referencePoints(plan: Plan, databaseUrl: string): Promise<Figure[]> {
@@ -26,7 +28,9 @@ export async function referencePoints(plan: Plan, databaseUrl: string): Promise<
   }
   for (const load of plan.rates) figures.push(await bareBroker(`aedes-${load.ratePerSecond}`, load, `at ${load.ratePerSecond}/s`));
   figures.push(await bareBroker('aedes-saturated', plan.saturation.mqtt, 'at saturation'));
-  for (const count of plan.consoles.counts) figures.push(await fannedOut(count, plan.consoles.load));
+  for (const count of plan.consoles.counts) {
+    for (const load of plan.consoles.loads) figures.push(await fannedOut(count, load));
+  }
   return figures;
 }
 
@@ -41,7 +45,7 @@ export async function databaseBeside(url: string, name: string): Promise<string>
 }
 
 /** Each of the clients waits for its answer: there is no schedule that it could be late for. */
-function closedLoop(id: string, what: string, perSecond: number, latencies: Latencies): Figure {
+export function closedLoop(id: string, what: string, perSecond: number, latencies: Latencies): Figure {
   const at = (p: number): Milliseconds => percentile(latencies, p);
   return { id, what, offered: null, perSecond, p50: at(50), p99: at(99), max: latencies.max, lost: 0, lateMs: null };
 }
@@ -60,13 +64,17 @@ async function fannedOut(consoles: number, load: Load): Promise<Figure> {
   const result = await runJob<ConsolesJob, LoadResult>('consoles', { http: `http://${server.answer}`, mqtt: null, consoles, load });
   await server.stop();
   const what = `bare ws at ${load.ratePerSecond}/s, sender → the last of ${consoles}`;
-  return figureOf(result, 'last', { id: `fan-out-${consoles}`, what, offered: load.ratePerSecond });
+  return figureOf(result, 'last', { id: `fan-out-${consoles}-${load.ratePerSecond}`, what, offered: load.ratePerSecond });
 }
 
-/** In-process, without protocol, relay and console: what the intake's transaction alone can do. */
+/**
+ * In-process, without protocol, relay and console: what the intake's transaction alone can do. Beside it the same rows without
+ * rules, and itself with a tenth in flight: how it grows.
+ */
 export async function throughTheKeeper({ keeper }: Plan, centreUrl: string): Promise<Figure[]> {
   const databaseUrl = await databaseBeside(centreUrl, 'bench_keeper');
   const figures: Figure[] = [];
+  let tenth = '';
   for (const inFlight of keeper.inFlight) {
     const signals = inFlight === 1 ? Math.min(3000, keeper.signals) : keeper.signals;
     const { perSecond, latencies, opened } = await runJob<KeeperJob, KeeperResult>('keeper', {
@@ -76,7 +84,11 @@ export async function throughTheKeeper({ keeper }: Plan, centreUrl: string): Pro
       inFlight,
     });
     const figure = closedLoop(`keeper-${inFlight}`, `keeper without protocol, ${inFlight} in flight`, perSecond, latencies);
-    figures.push({ ...figure, against: ['commit-64'], ...(opened === signals ? {} : { note: `ONLY ${opened} OF ${signals} OPENED` }) });
+    const against = [`batched-${BATCHED.batch}`, 'commit-64', ...(tenth === '' ? [] : [tenth])];
+    figures.push({ ...figure, against, ...(opened === signals ? {} : { note: `ONLY ${opened} OF ${signals} OPENED` }) });
+    tenth = figure.id;
   }
-  return figures;
+  const { perSecond, latencies } = await runJob<BatchedRowsJob, BatchedRowsResult>('batched-rows', { databaseUrl, ...BATCHED });
+  const what = `bare commit of the keeper's rows, ${BATCHED.batch} signals each, ${BATCHED.lanes} clients`;
+  return [...figures, closedLoop(`batched-${BATCHED.batch}`, what, perSecond, latencies)];
 }

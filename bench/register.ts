@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Instant } from '../src/base/clock.ts';
+import { OUTAGE_MODEL } from './configuration.ts';
 
 /** What MQTT devices sign in with; its SHA-256 is in the register, as for every device. */
 export const SECRET = 'bench-secret';
@@ -10,6 +11,12 @@ export const MUNICIPALITY = '1103';
 export const serialOf = (n: number): string => `BENCH-M-${n}`;
 /** Controller ids are digits. */
 export const controllerIdOf = (n: number): string => String(70_000_000 + n);
+
+/** The n-th unit of the outage: four of five speak MQTT, one SCAIP. */
+export const outageOf = (n: number): { readonly mqtt: boolean; readonly serial: string } => {
+  return n % 5 === 4 ? { mqtt: false, serial: `BENCH-P-${n}` } : { mqtt: true, serial: `BENCH-O-${n}` };
+};
+export const outageIdOf = (n: number): string => String(80_000_000 + n);
 
 const HOUSEHOLDS = `
 insert into household (id, municipality, name)
@@ -24,6 +31,22 @@ insert into device (serial, municipality, household_id, protocol, controller_id,
 select 'BENCH-S-' || n, $2, 'bench-s' || n, 'scaip', (70000000 + n)::text, 'essence/generic' from generate_series(0, $1::int - 1) n
 on conflict do nothing`;
 
+const OUTAGE_HOUSEHOLDS = `
+insert into household (id, municipality, name)
+select 'bench-o' || n, $2, 'Bench o' || n from generate_series(0, $1::int - 1) n on conflict do nothing`;
+const OUTAGE_UNITS = `
+insert into device (serial, municipality, household_id, protocol, controller_id, model, secret_sha256)
+select case when n % 5 = 4 then 'BENCH-P-' else 'BENCH-O-' end || n, $2, 'bench-o' || n, case when n % 5 = 4 then 'scaip' else 'mqtt' end,
+  case when n % 5 = 4 then (80000000 + n)::text end, $4, case when n % 5 <> 4 then $3::bytea end
+from generate_series(0, $1::int - 1) n on conflict do nothing`;
+
+/** So many units that are missed within half a minute. */
+export async function fillOutage(pool: pg.Pool, count: number): Promise<void> {
+  await pool.query(OUTAGE_HOUSEHOLDS, [count, MUNICIPALITY]);
+  await pool.query(OUTAGE_UNITS, [count, MUNICIPALITY, createHash('sha256').update(SECRET).digest(), OUTAGE_MODEL]);
+  await pool.query('analyze household, device');
+}
+
 /** `count` devices of each protocol. */
 export async function fillRegister(pool: pg.Pool, count: number): Promise<void> {
   await pool.query(HOUSEHOLDS, [count, MUNICIPALITY]);
@@ -33,12 +56,14 @@ export async function fillRegister(pool: pg.Pool, count: number): Promise<void> 
 }
 
 /**
- * Takes all signals and alarms out, so that each message of the next measure opens an alarm again. Vacuumed, as a database
+ * Takes all signals and alarms out, so that each message of the next measure opens an alarm again, and whoever was heard: else
+ * supervision would miss the devices of the measures before. Vacuumed, as a database
  * with rows that died a moment ago is not what a centre has.
  */
 export async function emptyAlarms(pool: pg.Pool): Promise<void> {
-  await pool.query('truncate signal, timeline, outbox, ask, claim_lease, alarm');
-  await pool.query('vacuum analyze joining, signal, alarm, outbox, timeline');
+  await pool.query('truncate signal, timeline, outbox, ask, claim_lease, command_key, alarm');
+  await pool.query(`delete from device_seen where serial like 'BENCH-%'`);
+  await pool.query('vacuum analyze joining, signal, alarm, outbox, timeline, device_seen');
 }
 
 /** How many devices of the bench were heard since then, by what is stored. */

@@ -3,14 +3,13 @@ import { RunningClock, sleep } from '../src/base/clock.ts';
 import { startAedes } from './brokers.ts';
 import type { Centre } from './centre.ts';
 import type { Certificate } from './certificate.ts';
-import { type Figure, percentile, unmeasured } from './figures.ts';
+import { type Fact, type Figure, percentile, unmeasured } from './figures.ts';
 import { runJob } from './job.ts';
 import type { Storm, StormJob, StormResult } from './jobs/storm.ts';
 import { cpuOf } from './machine.ts';
 import { addressOf, emptied } from './offer.ts';
 import type { Plan } from './plan.ts';
 import { countAlarms, countSeen } from './register.ts';
-import type { Fact } from './table.ts';
 
 const clock = new RunningClock();
 /** Signs of life are written each second. */

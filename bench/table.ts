@@ -1,5 +1,5 @@
 /** Writes the figures of a run as text: one table with ratios, the aims, start times and memory, and the machine. Pure. */
-import { type Figure, type Judged, type Ratio, ratiosOf } from './figures.ts';
+import { type Fact, type Figure, type Judged, type Ratio, ratiosOf } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { Plan } from './plan.ts';
 
@@ -12,20 +12,15 @@ export interface Report {
   readonly facts: readonly Fact[];
 }
 
-/** Of start time, memory and CPU: a name and a value with its unit. */
-export interface Fact {
-  readonly what: string;
-  readonly value: number;
-  readonly unit: 'ms' | 'MB' | 'ms CPU' | '%';
-}
-
 /** Three digits that count; `–` for nothing. */
 export function short(value: number | null): string {
   if (value === null || !Number.isFinite(value)) return '–';
+  if (value < 0) return `-${short(-value)}`;
   if (value >= 100) return value.toFixed(0);
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+const WANTED = { perSecond: '≥', p99: '<', max: '<', value: '≤' } as const;
 const BY = { perSecond: '/s', p50: 'p50', p99: 'p99' } as const;
 
 export const ratioText = (ratios: readonly Ratio[]): string => {
@@ -69,7 +64,7 @@ export function reportText({ at, plan, machine, figures, aims, facts }: Report):
             ['aim', 'wanted', 'got', ''],
             judged.map(({ what, measure, wanted, got, reached }) => [
               what,
-              `${measure === 'perSecond' ? '≥' : '<'} ${wanted}`,
+              `${WANTED[measure]} ${wanted}`,
               short(got),
               reached ? 'reached' : 'MISSED',
             ]),
@@ -80,8 +75,8 @@ export function reportText({ at, plan, machine, figures, aims, facts }: Report):
       : [
           '',
           tableOf(
-            ['start, memory, CPU', ''],
-            facts.map(({ what, value, unit }) => [what, `${short(value)} ${unit}`]),
+            ['start, memory, CPU, counts', ''],
+            facts.map(({ what, value, unit }) => [what, unit === '' ? String(value) : `${short(value)} ${unit}`]),
           ),
         ]),
   ].join('\n');

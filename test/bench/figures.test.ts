@@ -1,12 +1,15 @@
 /** The bench's figures: what a load becomes, what it is compared by, when an aim is missed, and what the table says. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { outOfOrder } from '../../bench/deadline-rows.ts';
 import { AIMS, type Figure, figureOf, judge, percentile, ratiosOf, unmeasured } from '../../bench/figures.ts';
 import { cpuOf, familyOf, memoryOf, residentOf } from '../../bench/machine.ts';
 import { unkeptNote } from '../../bench/offer.ts';
 import { openFilesLimit, socketsOf, tooFewFiles } from '../../bench/open-files.ts';
+import { type Kept, behindTechnical, shownBehindLater } from '../../bench/outage.ts';
 import { PATHS } from '../../bench/paths.ts';
 import { PARTS, type Plan, devicesOf, messagesOf, readArguments } from '../../bench/plan.ts';
+import { floors, slopeOf } from '../../bench/steady.ts';
 import { type Report, ratioText, reportText, short, tableOf } from '../../bench/table.ts';
 import type { LoadResult } from '../../simulators/load.ts';
 import { latenciesOf, openLoop } from '../../simulators/load/open-loop.ts';
@@ -72,11 +75,18 @@ await t.test('latencies are compared while a load is kept up with, throughput wh
   t.same(ratiosOf(saturated, [reference]), [{ to: 'bare', by: 'perSecond', times: 6 }]);
   t.same(ratiosOf(figure({ offered: null, against: ['bare'] }), [reference]), [{ to: 'bare', by: 'perSecond', times: 1 }]);
   t.same(ratiosOf(figure({ p50: null, against: ['bare'] }), [figure({ id: 'bare', p99: 0 })]), [], 'nothing is divided by nothing');
+  const asked = figure({ id: 'own', offered: null, byLatency: true, against: ['bare'] });
+  t.same(
+    ratiosOf(asked, [reference]).map(({ by }) => by),
+    ['p50', 'p99'],
+    'questions that were asked one after the other',
+  );
   t.same(ratioText(ratiosOf(kept, [reference])), 'p50 × 2.00, p99 × 2.50 of bare');
 });
 
 await t.test('an aim is reached only by a figure that is there, good enough and without a loss', async (t) => {
-  const [throughput, latency, storm] = (['perSecond', 'p99', 'max'] as const).map((of) => AIMS.find(({ measure }) => measure === of));
+  const aimOf = (id: string) => AIMS.find((aim) => aim.figure === id);
+  const [throughput, latency, storm, never] = ['scaip-saturated', 'mqtt-500', 'storm-10000-at-once', 'outage-woken'].map(aimOf);
   const judged = (more: Partial<Figure>, aim = throughput!) => judge([aim], [figure({ id: aim.figure, ...more })])[0]?.reached;
   t.equal(judged({ perSecond: 3000 }), true);
   t.equal(judged({ perSecond: 2999 }), false);
@@ -87,7 +97,11 @@ await t.test('an aim is reached only by a figure that is there, good enough and 
   t.equal(judged({ max: 29_999 }, storm), true);
   t.equal(judged({ max: 30_000 }, storm), false);
   t.equal(judged({ max: 3000, lost: 1 }, storm), false, 'a device that never came back');
-  t.match(judge(AIMS, [unmeasured('mqtt-saturated', 'MQTT', 'it failed')])[0], { got: null, reached: false });
+  const counted = (value: number) => judge([never!], [], [{ id: never!.figure, what: 'woken', value, unit: '' }])[0];
+  t.match(counted(0), { got: 0, reached: true });
+  t.match(counted(1), { got: 1, reached: false }, 'one is one too many');
+  t.match(judge([never!], [], [])[0], { got: null, reached: false }, 'not counted');
+  t.match(judge([aimOf('mqtt-saturated')!], [unmeasured('mqtt-saturated', 'MQTT', 'it failed')])[0], { got: null, reached: false });
   t.equal(unkeptNote(100, 100), '');
   t.equal(unkeptNote(100, 99), '1 ACKNOWLEDGED AND NOT THERE');
   t.match(
@@ -97,7 +111,7 @@ await t.test('an aim is reached only by a figure that is there, good enough and 
 });
 
 await t.test('the table says all of it, with the machine', async (t) => {
-  t.same([null, Number.NaN, 0.123, 1.234, 12.34, 1234.5].map(short), ['–', '–', '0.12', '1.23', '12.3', '1235']);
+  t.same([null, Number.NaN, 0.123, 1.234, 12.34, 1234.5, -1.5].map(short), ['–', '–', '0.12', '1.23', '12.3', '1235', '-1.50']);
   t.equal(tableOf(['a', 'long'], [['longer', 'b']]), '| a      | long |\n| ------ | ---- |\n| longer | b    |');
   const figures = [figure({ id: 'aedes-500', p50: 1, p99: 5 }), figure({ id: 'mqtt-500', against: ['aedes-500'], note: 'so' })];
   const report: Report = {
@@ -106,7 +120,10 @@ await t.test('the table says all of it, with the machine', async (t) => {
     machine: { cpu: 'some CPU', cores: 2, memoryMb: 4000, node: '20.20.0', postgres: '18.4', loadBefore: 0.25 },
     figures,
     aims: judge(AIMS, figures),
-    facts: [{ what: 'memory', value: 120, unit: 'MB' }],
+    facts: [
+      { what: 'memory', value: 120, unit: 'MB' },
+      { what: 'woken', value: 0, unit: '' },
+    ],
   };
   const text = reportText(report);
   t.match(text, 'some CPU, 2 cores, 4000 MB; Node 20.20.0, PostgreSQL 18.4');
@@ -115,6 +132,46 @@ await t.test('the table says all of it, with the machine', async (t) => {
   t.match(text, /device → PUBACK p99 at 500\/s, ms +\| < 10 +\| 10\.0 +\| MISSED/);
   t.notMatch(text, 'consoles', 'no aim that was not measured');
   t.match(text, /memory +\| 120 MB/);
+  t.match(text, /woken +\| 0 +\|/);
+});
+
+await t.test('what stood before a life alarm is told by the transactions that keep them', async (t) => {
+  const kept = (alarm: string, life: boolean, receivedAt: number, transaction: number): Kept => ({ alarm, life, receivedAt, transaction });
+  const fifo = [kept('1', false, 0, 1), kept('2', true, 10, 2), kept('3', false, 20, 3)];
+  t.equal(behindTechnical(fifo), 0, 'what was begun before it came is nobody that stands before it');
+  t.equal(behindTechnical([kept('1', false, 20, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 1, 'one that came later went first');
+  t.equal(
+    behindTechnical([kept('1', false, 5, 1), kept('4', true, 20, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]),
+    1,
+    'one that came earlier, but was begun while it waited',
+  );
+  t.equal(behindTechnical([kept('1', true, 20, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 0, 'another life alarm');
+  t.equal(behindTechnical([kept('1', false, 30, 1), kept('2', true, 10, 2)]), 0, 'two side by side: its own was put together first');
+  t.equal(behindTechnical([kept('1', false, 11, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 0, 'at the same moment');
+  t.equal(shownBehindLater(fifo, ['1', '2', '3']), 0);
+  t.equal(shownBehindLater(fifo, ['1', '3', '2']), 1);
+  t.equal(shownBehindLater(fifo, ['2', '1']), 0, 'what was not shown was not shown before it');
+});
+
+await t.test('deadlines are in order by the transactions that passed them, three of which run side by side', async (t) => {
+  const passed = (...ranks: number[][]) =>
+    ranks.flatMap((some, transaction) => some.map((rank) => ({ rank, transaction: 100 + 7 * transaction })));
+  t.equal(outOfOrder(passed([0, 0], [0, 1], [1, 2], [2, 2]), 1), 0);
+  t.equal(outOfOrder(passed([0], [1], [0], [2]), 1), 0, 'beside each other');
+  t.equal(outOfOrder(passed([0], [1, 1], [1], [1], [0], [2]), 1), 2, 'three transactions later there was still one of life');
+  t.equal(outOfOrder(passed([0], [1, 1], [1], [1], [0], [2]), 2), 0, 'two desks');
+});
+
+await t.test('growth of memory is the slope of what is left after collections', async (t) => {
+  const sawtooth = Array.from({ length: 60 }, (_, n) => ({ at: n / 6, mb: 100 + (n % 6) * 10 + Math.floor(n / 6) * 2 }));
+  const lowest = floors(sawtooth, 1);
+  t.same(
+    lowest.map(({ mb }) => mb),
+    [100, 102, 104, 106, 108, 110, 112, 114, 116, 118],
+  );
+  t.ok(Math.abs(slopeOf(lowest) - 2) < 1e-9);
+  t.equal(slopeOf([]), 0);
+  t.equal(slopeOf([{ at: 1, mb: 5 }]), 0);
 });
 
 await t.test('arguments', async (t) => {
@@ -166,8 +223,12 @@ await t.test('each part is told of in the docs, and each aim is of a figure that
       return jitters.map((ms) => `storm-${devices}-${ms === 0 ? 'at-once' : `within-${ms / 1000}s`}`);
     }),
     ...['mqtt-0', 'mqtt-1', 'scaip'].map((way) => `heartbeats-${way}`),
-    ...full!.consoles.counts.map((count) => `consoles-${count}`),
+    ...full!.consoles.counts.flatMap((count) => full!.consoles.loads.map(({ ratePerSecond }) => `consoles-${count}-${ratePerSecond}`)),
+    ...full!.keeper.inFlight.map((count) => `keeper-${count}`),
+    ...full!.desk.deadlines.flatMap((count) => [`deadlines-${count}`, `deadlines-${count}-out-of-order`]),
     'life-signs-flood',
+    ...['outage-life', 'outage-life-behind', 'outage-woken'],
+    ...['steady-centre-slope', 'steady-stores-slope', 'steady-hour-slope'],
   ];
   t.same(
     AIMS.map(({ figure: id }) => id).filter((id) => !made.includes(id)),
@@ -177,12 +238,13 @@ await t.test('each part is told of in the docs, and each aim is of a figure that
 
 await t.test('there are devices enough that every message opens an alarm, and sockets enough for them', async (t) => {
   for (const plan of plans) {
-    const { rates, streamRates, saturation, consoles, connections, storms, heartbeats } = plan;
-    t.ok(Math.max(...connections.counts, ...storms.map(({ devices }) => devices), heartbeats.devices) <= devicesOf(plan));
+    const { rates, streamRates, saturation, consoles, connections, storms, heartbeats, outage, steady, archive } = plan;
+    const all = [...connections.counts, ...storms.map(({ devices }) => devices), heartbeats.devices, outage.lifeAlarms, steady.devices];
+    t.ok(Math.max(...all, ...archive.sizes.map(({ open }) => open)) <= devicesOf(plan), 'an open need for each household');
     for (const load of [heartbeats.mqtt, heartbeats.scaip]) {
       t.ok(messagesOf(load) / heartbeats.devices < 3000, 'far below what one unit may send in a minute');
     }
-    for (const load of [...rates, ...streamRates, saturation.mqtt, saturation.scaip, consoles.load]) {
+    for (const load of [...rates, ...streamRates, saturation.mqtt, saturation.scaip, ...consoles.loads]) {
       t.ok(messagesOf(load) <= devicesOf(plan), `${load.ratePerSecond}/s`);
       t.ok(messagesOf(load) <= 15_000, 'each device is a socket, in the generator and in the centre');
       t.ok(load.forMs > load.warmUpMs);
