@@ -6,6 +6,7 @@ import { shortName } from '../base/bytes.ts';
 import { type Clock, type Instant, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { KeepQueue, type Queued } from './keep-queue.ts';
 
 /** What became of a kept signal. */
 export interface Receipt {
@@ -33,7 +34,7 @@ export interface SignalStore {
 }
 
 /** Signals of one transaction: enough to make the commit cheap, few enough to keep its locks short. */
-const BATCH = 128;
+const BATCH = 256;
 /** Transactions under way at the same time. */
 const LANES = 2;
 /**
@@ -42,9 +43,7 @@ const LANES = 2;
  */
 const PACE_MS: Milliseconds = 4;
 
-interface Waiting {
-  readonly signal: Signal;
-  readonly key: string;
+interface Waiting extends Queued {
   readonly kept: (receipt: Receipt) => void;
   readonly failed: (error: unknown) => void;
 }
@@ -67,7 +66,8 @@ export interface LiveKeeper extends Keeper {
 
 /**
  * Signals that come while a transaction is under way wait for the next one and share its commit. Those of one joining
- * key are never in two transactions at once: they would wait for each other's locks, and change order.
+ * key are never in two transactions at once: they would wait for each other's locks, and change order. Nothing here bounds
+ * how many wait: the spill, through which all of them come, does (spill.ts).
  */
 export function createKeeper(options: {
   readonly store: SignalStore;
@@ -78,7 +78,7 @@ export function createKeeper(options: {
   readonly pace?: Clock;
 }): LiveKeeper {
   const { store, ladderFor, keyOf, log, pace = new RunningClock() } = options;
-  let queue: Waiting[] = [];
+  const queue = new KeepQueue<Waiting>();
   const underWay = new Set<string>();
   let lanes = 0;
   let beganAt: Milliseconds = Number.NEGATIVE_INFINITY;
@@ -86,17 +86,18 @@ export function createKeeper(options: {
   const admitOne: Admit = (signal, situation, newNumber) => admit(signal, situation, ladderFor, newNumber);
 
   function next(): void {
-    while (lanes < LANES && queue.length > 0) {
+    while (lanes < LANES && queue.size > 0) {
       const early = PACE_MS - (pace.monotonic() - beganAt);
-      if (early > 0 && queue.length < BATCH) {
+      if (early > 0 && queue.size < BATCH) {
         paced ??= pace.after(early, () => {
           paced = null;
           next();
         });
         return;
       }
-      const batch = take();
+      const batch = queue.take(BATCH, underWay);
       if (batch.length === 0) return;
+      for (const { key } of batch) underWay.add(key);
       beganAt = pace.monotonic();
       lanes++;
       void run(batch).finally(() => {
@@ -105,27 +106,6 @@ export function createKeeper(options: {
         next();
       });
     }
-  }
-
-  /** The longest-waiting signals whose joining key is not under way; none overtakes an earlier one of its key. */
-  function take(): Waiting[] {
-    const batch: Waiting[] = [];
-    const left: Waiting[] = [];
-    const passedOver = new Set<string>();
-    let looked = 0;
-    // Not to the end of a long queue for each batch.
-    for (; looked < queue.length && batch.length < BATCH; looked++) {
-      const one = queue[looked];
-      if (one === undefined) break;
-      if (!underWay.has(one.key) && !passedOver.has(one.key)) batch.push(one);
-      else {
-        left.push(one);
-        passedOver.add(one.key);
-      }
-    }
-    for (const { key } of batch) underWay.add(key);
-    queue = [...left, ...queue.slice(looked)];
-    return batch;
   }
 
   async function run(batch: readonly Waiting[]): Promise<void> {
@@ -165,9 +145,7 @@ export function createKeeper(options: {
     const sources = new Set(batch.map(({ signal }) => signal.source));
     const keys = new Set(batch.map(({ key }) => key));
     const isBehind = ({ signal, key }: Waiting): boolean => sources.has(signal.source) || keys.has(key);
-    const behind = queue.filter(isBehind);
-    if (behind.length > 0) queue = queue.filter((one) => !isBehind(one));
-    return behind;
+    return queue.remove(isBehind);
   }
 
   function settle(one: Waiting, receipt: Receipt | undefined): void {
@@ -178,15 +156,13 @@ export function createKeeper(options: {
   return {
     keep: (signal) =>
       new Promise<Receipt>((kept, failed) => {
-        queue.push({ signal, key: keyOf(signal), kept, failed });
+        queue.add({ signal, key: keyOf(signal), kept, failed });
         next();
       }),
-    waiting: () => queue.length,
+    waiting: () => queue.size,
     underWay: () => lanes,
     withdraw() {
-      const withdrawn = queue;
-      queue = [];
-      for (const { failed } of withdrawn) failed(new CentreError('store-away', 'PostgreSQL does not answer.'));
+      for (const { failed } of queue.remove(() => true)) failed(new CentreError('store-away', 'PostgreSQL does not answer.'));
     },
   };
 }

@@ -62,9 +62,10 @@ export function remember(earlier: readonly EarlierSignal[], rows: readonly Alarm
   const places = new Map<string, { joiningKey: string; laneKey: string }>();
   const lastClosed = new Map(closedRows.map((row) => [row.joining_key, { number: row.number, at: row.at }]));
 
-  const messageKey = (source: string, id: string | null, digest: string): string => JSON.stringify([source, id, digest]);
-  const idKey = (source: string, id: string): string => JSON.stringify([source, id]);
-  const place = (key: string, lane: string, laneKey: string): string => JSON.stringify([key, lane, laneKey]);
+  // None of the parts holds a NUL (`storable`): no two can be taken for one.
+  const messageKey = (source: string, id: string | null, digest: string): string => `${source}\0${id === null ? '' : `:${id}`}\0${digest}`;
+  const idKey = (source: string, id: string): string => `${source}\0${id}`;
+  const place = (key: string, lane: string, laneKey: string): string => `${key}\0${lane}\0${laneKey}`;
 
   function learnMessage(message: EarlierSignal): void {
     messages.set(messageKey(message.source, message.message_id, message.digest), message);

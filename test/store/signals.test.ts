@@ -193,6 +193,53 @@ await t.test('behind a signal that was not kept, what its device sent after it i
   t.same(kept, ['mqtt:elsewhere']);
 });
 
+await t.test('a call for help passes all technical signals that wait, but not what its own home sent before', async (t) => {
+  const batches: string[][] = [];
+  const release: (() => void)[] = [];
+  const busy = createKeeper({
+    store: {
+      async keep(signals) {
+        batches.push(signals.map(({ messageId }) => messageId ?? ''));
+        await new Promise<void>((resolve) => release.push(resolve));
+        return signals.map(() => ({ verdict: 'kept', alarm: null }) as const);
+      },
+    },
+    ladderFor,
+    keyOf: joiningKey,
+    log: SILENT,
+  });
+  const all: Promise<unknown>[] = [];
+  const send = (home: string, messageId: string, role: 'technical' | 'need' | 'call'): void => {
+    all.push(
+      busy.keep(
+        fresh(home, { messageId, meaning: { role, kind: 'mains-lost', priority: role === 'need' ? 'life' : 'technical', trigger: '' } }),
+      ),
+    );
+  };
+  send('busy', 'b1', 'technical');
+  await until('a transaction begins', () => release.length === 1);
+  send('other', 'b2', 'technical');
+  await until('a transaction begins', () => release.length === 2);
+  // Two lanes are under way: all of these wait.
+  for (let n = 0; n < 1000; n++) send(`t${n}`, `t${n}`, 'technical');
+  send('t990', 'need', 'need');
+  send('t990', 'after', 'technical');
+  send('busy', 'behind', 'need');
+  send('calls', 'call', 'call');
+  release[1]?.();
+  await until('a transaction begins', () => release.length === 3);
+  t.same(batches[2]?.slice(0, 5), ['t990', 'need', 'after', 'call', 't0'], 'one whose home is under way waits for it');
+  release[0]?.();
+  await until('a transaction begins', () => release.length === 4);
+  t.same(batches[3]?.slice(0, 1), ['behind']);
+  for (let n = 2; n < release.length || batches.flat().length < all.length; n++) {
+    await until('a transaction begins', () => release.length > n);
+    release[n]?.();
+  }
+  await Promise.all(all);
+  t.equal(new Set(batches.flat()).size, all.length, 'all, once');
+});
+
 await t.test('three hundred signals of three homes at once on three keepers: three alarms, none lost', async (t) => {
   const others = [keeper, keeperOn(another()), keeperOn(another())];
   const all = Array.from({ length: 300 }, (_, n) => ({ one: fresh(`h${n % 3}`), by: others[n % others.length] ?? keeper }));
