@@ -1,5 +1,6 @@
 /** Many deadlines due in the same second: the sweep, the desk and the asks in one process, on a database of their own; and a bare reference. */
 import { createHash } from 'node:crypto';
+import pg from 'pg';
 import { joiningKey } from '../../src/alarms/correlate.ts';
 import { createDesk } from '../../src/alarms/desk.ts';
 import type { AlarmPriority, Signal } from '../../src/alarms/signal.ts';
@@ -109,12 +110,15 @@ async function fill(postgres: Postgres, escalation: Escalation, count: number): 
   await postgres.pool.query('truncate outbox');
 }
 
-/** All that is awaited is due a second ago. */
-async function makeDue({ pool }: Postgres): Promise<void> {
+/** All that is awaited is due a second ago. By a connection of its own: these statements may take longer than the centre's. */
+async function makeDue(databaseUrl: string): Promise<void> {
   const past = clock.now() - 1000;
+  const client = new pg.Client(databaseUrl);
+  await client.connect();
   const text = `update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, array['waits', deadline_what], to_jsonb($2::bigint)) where closed_at is null`;
-  await pool.query(text, [new Date(past), past]);
-  await pool.query('vacuum analyze alarm, timeline, ask, outbox');
+  await client.query(text, [new Date(past), past]);
+  await client.query('vacuum analyze alarm, timeline, ask, outbox');
+  await client.end();
 }
 
 answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
@@ -125,7 +129,7 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
   const { escalation } = readConfiguration(job.configDir);
   await fill(postgres, escalation, job.deadlines);
   const { rows: ranked } = await postgres.pool.query<{ number: string; rank: number }>('select number, priority_rank as rank from alarm');
-  await makeDue(postgres);
+  await makeDue(job.databaseUrl);
 
   let passed = 0;
   let lifeDoneMs = 0;
@@ -211,7 +215,7 @@ answerParent<DeadlinesJob, DeadlinesResult>(async (job) => {
   const made = await postgres.pool.query<{ n: number }>('select count(*)::int as n from ask');
   await Promise.all(sweeps.map((sweep) => sweep.stop()));
   await asks?.stop();
-  await makeDue(postgres);
+  await makeDue(job.databaseUrl);
   const reference = await bareRows(postgres, job.referenceBatch, job.databasePid);
   await Promise.all(pools.map((pool) => pool.stop()));
   return {

@@ -9,8 +9,11 @@ import type { Postgres } from './postgres.ts';
 const NUMBER = /^[1-9]\d{0,17}$/;
 /** Changes to one transaction: enough to make the commit cheap, few enough that its locks are held for some ten milliseconds. */
 const BATCH = 64;
-/** Transactions under way at the same time; the last one is kept for people. */
-const LANES = 3;
+/**
+ * Transactions under way at the same time. The centre's own parts make room while people's are under way, but always have
+ * one: with single commands of people in every lane, a slow machine would pass no deadline any more.
+ */
+const LANES = { people: 3, parts: 2, partsBesidePeople: 1 } as const;
 /** Transactions that wait for a lock that somebody else holds, each for one alarm; the pool has room for these and the lanes. */
 const ALONE = 6;
 /**
@@ -25,6 +28,12 @@ interface Waiting {
   readonly failed: (error: unknown) => void;
 }
 
+interface Ordered {
+  waiting: Waiting[];
+  /** Transactions under way. */
+  busy: number;
+}
+
 /**
  * Changes of one alarm are never in two transactions of this process at once: they would wait for each other's locks. A
  * transaction that carries several never waits for a lock: what somebody else has locked is done afterwards, alone. So
@@ -33,11 +42,10 @@ interface Waiting {
  * @param committed called after each commit, to make the relay prompt
  */
 export function createAlarmStore(postgres: Postgres, committed: () => void): AlarmStore {
-  let people: Waiting[] = [];
-  let parts: Waiting[] = [];
+  const people: Ordered = { waiting: [], busy: 0 };
+  const parts: Ordered = { waiting: [], busy: 0 };
   const stuck = new Map<string, Waiting[]>();
   const underWay = new Set<string>();
-  let lanes = 0;
   let alone = 0;
   let inHand = 0;
   let planned = false;
@@ -60,7 +68,7 @@ export function createAlarmStore(postgres: Postgres, committed: () => void): Ala
           return;
         }
         inHand += 1;
-        (changing.first ? people : parts).push({ changing, done, failed });
+        (changing.first ? people : parts).waiting.push({ changing, done, failed });
         plan();
       }),
   };
@@ -76,15 +84,8 @@ export function createAlarmStore(postgres: Postgres, committed: () => void): Ala
   }
 
   function next(): void {
-    while (lanes < LANES) {
-      const batch = take(lanes === LANES - 1);
-      if (batch.length === 0) break;
-      lanes += 1;
-      void run(batch, false).finally(() => {
-        lanes -= 1;
-        next();
-      });
-    }
+    begin(people, LANES.people);
+    begin(parts, people.busy > 0 ? LANES.partsBesidePeople : LANES.parts);
     for (const [number, batch] of stuck) {
       if (alone >= ALONE) break;
       stuck.delete(number);
@@ -96,26 +97,31 @@ export function createAlarmStore(postgres: Postgres, committed: () => void): Ala
     }
   }
 
-  /** People's, else those that have waited the longest; none whose alarm is under way. Never both: people would wait for the many. */
-  function take(onlyPeoples: boolean): Waiting[] {
-    const batch: Waiting[] = [];
-    people = without(people, batch);
-    if (!onlyPeoples && batch.length === 0) parts = without(parts, batch);
-    for (const { changing } of batch) underWay.add(changing.number);
-    return batch;
+  function begin(ordered: Ordered, most: number): void {
+    while (ordered.busy < most) {
+      const batch = take(ordered);
+      if (batch.length === 0) return;
+      ordered.busy += 1;
+      void run(batch, false).finally(() => {
+        ordered.busy -= 1;
+        next();
+      });
+    }
   }
 
-  /** What is left of a queue when the batch has been filled up from it. */
-  function without(queue: Waiting[], batch: Waiting[]): Waiting[] {
-    if (queue.length === 0) return queue;
+  /** Those that have waited the longest, and none whose alarm is under way. */
+  function take(ordered: Ordered): Waiting[] {
+    const batch: Waiting[] = [];
     const left: Waiting[] = [];
     let looked = 0;
-    for (; looked < queue.length && batch.length < BATCH; looked++) {
-      const one = queue[looked];
+    for (; looked < ordered.waiting.length && batch.length < BATCH; looked++) {
+      const one = ordered.waiting[looked];
       if (one === undefined) break;
       (underWay.has(one.changing.number) ? left : batch).push(one);
     }
-    return [...left, ...queue.slice(looked)];
+    if (looked > 0) ordered.waiting = [...left, ...ordered.waiting.slice(looked)];
+    for (const { changing } of batch) underWay.add(changing.number);
+    return batch;
   }
 
   /**

@@ -273,24 +273,81 @@ await t.test('an operator’s command goes through at once while deadlines are p
   const clock = new RunningClock();
   const parts = escalating(postgres, clock);
   await parts.people();
-  const numbers = [...(await pressed(parts, 800)).keys()];
+  const numbers = [...(await pressed(parts, 1000)).keys()];
   const past = clock.now() - 1000;
   await postgres.pool.query(`update alarm set deadline_at = $1, fold = jsonb_set(fold::jsonb, '{waits,unclaimed}', to_jsonb($2::bigint))`, [
     new Date(past),
     past,
   ]);
+  const claims = async (of: readonly string[], wanted = (): boolean => true): Promise<number[]> => {
+    const took: number[] = [];
+    for (const number of of) {
+      if (!wanted()) break;
+      const at = performance.now();
+      t.notOk('refused' in (await order(parts.desk, number, { command: 'claim' })));
+      took.push(Math.round(performance.now() - at));
+    }
+    return took;
+  };
+  const alone = await claims(numbers.slice(-40, -20));
   const sweep = sweeping(postgres, parts, clock);
   t.teardown(() => sweep.stop());
   await until('it has begun', () => sweep.stats().passed > 0);
-  const took: number[] = [];
-  for (const number of numbers.slice(-20)) {
-    const at = performance.now();
-    await order(parts.desk, number, { command: 'claim' });
-    took.push(performance.now() - at);
-  }
+  const beside = await claims(numbers.slice(-20), () => sweep.stats().passed < 900);
+  t.ok(beside.length >= 3, 'claimed while the sweep was at it');
   await until('all is done', async () => (await createDeadlines(postgres).due(clock.now(), 1, [])).length === 0, 30_000);
-  t.comment(`claims took ${took.map(Math.round).join(', ')} ms`);
-  t.ok(took.toSorted((a, b) => a - b)[10]! < 1000, 'none waited for the many');
+  t.comment(`claims took ${alone.join(', ')} ms alone, ${beside.join(', ')} ms beside the sweep`);
+  // By how slow the machine is now; that they overtake is shown by the next test, whatever the machine does.
+  t.ok(Math.max(...beside) < Math.max(500, 20 * Math.max(...alone)), 'none waited for the many');
+});
+
+await t.test('people overtake what the centre’s own parts have ordered before', async (t) => {
+  const clock = new MovableClock();
+  const parts = escalating(postgres, clock);
+  await parts.people();
+  const numbers = [...(await pressed(parts, 1500)).keys()];
+  let noted = 0;
+  const notes = numbers.slice(5).map(async (number) => {
+    const actor = { type: 'centre', part: 'sweep' } as const;
+    await parts.desk.order({ number, command: { command: 'note', text: 'x' }, actor, version: null, doneAt: null, key: null });
+    noted += 1;
+  });
+  for (const number of numbers.slice(0, 5)) {
+    const before = noted;
+    await order(parts.desk, number, { command: 'claim' });
+    t.ok(noted - before < 600, `meanwhile ${noted - before} of ${notes.length} others were done`);
+  }
+  await Promise.all(notes);
+  t.equal(noted, numbers.length - 5);
+});
+
+await t.test('deadlines are passed however slow the commands of people are', async (t) => {
+  const clock = new MovableClock();
+  const parts = escalating(postgres, clock);
+  await parts.people();
+  const numbers = [...(await pressed(parts, 40)).keys()];
+  await clock.advance(60_000);
+  const blocker = await postgres.pool.connect();
+  await blocker.query('set idle_in_transaction_session_timeout = 0');
+  await blocker.query('begin');
+  await blocker.query('lock table command_key in share mode');
+  let claimed = 0;
+  const claims: Promise<void>[] = [];
+  for (const number of numbers.slice(0, 3)) {
+    const keyed = { number, command: { command: 'claim' }, actor: KARI, version: null, doneAt: null, key: `claim ${number}` } as const;
+    claims.push(parts.desk.order(keyed).then(() => void (claimed += 1)));
+    await until('it is under way, in a transaction of its own', async () => {
+      const text = `select count(*)::int as n from pg_locks where relation = 'command_key'::regclass and not granted`;
+      return (await postgres.pool.query<{ n: number }>(text)).rows[0]?.n === claims.length;
+    });
+  }
+  const sweep = sweeping(postgres, parts, clock);
+  t.teardown(() => sweep.stop());
+  await until('all others are passed', () => sweep.stats().passed === 37);
+  t.equal(claimed, 0);
+  await blocker.query('commit');
+  blocker.release(true);
+  await Promise.all(claims);
 });
 
 await t.test('the desk holds a bounded number of commands, and refuses the next as if the store were away', async (t) => {
@@ -299,12 +356,13 @@ await t.test('the desk holds a bounded number of commands, and refuses the next 
   const number = await parts.press('h1');
   const desk = createDesk({ store: createAlarmStore(postgres, () => undefined), clock, random: systemRandom });
   const blocker = await postgres.pool.connect();
+  await blocker.query('set idle_in_transaction_session_timeout = 0');
   await blocker.query('begin; lock table alarm in access exclusive mode');
   const see = (): Promise<DeskAnswer> => order(desk, number, { command: 'see' });
   const held = Array.from({ length: 20_000 }, see);
   await t.rejects(see(), { code: 'store-away' });
   await blocker.query('commit');
-  blocker.release();
+  blocker.release(true);
   for (const answer of await Promise.all(held)) if (!('refused' in answer)) t.fail('nobody has claimed it');
   t.same(await see(), { refused: 'not-claimed' }, 'and works again when it has room');
 });
@@ -315,8 +373,8 @@ await t.test('the statements read by index, with ten thousand open alarms and mo
   const number = await parts.press('h1');
   const copies = `insert into alarm select 100000 + n, version, municipality, 'copy:' || n, lane, lane_key, household_id, device, kind, priority,
       n % 4, state, opened_at, changed_at, case when n > 3000 then changed_at end, deadline_at, deadline_what, claimed_by, asked, fold
-    from alarm, generate_series(1, 30000) n where number = ${number}`;
-  await postgres.pool.query(copies);
+    from alarm, generate_series($1::int, $1 + 2999) n where number = ${number}`;
+  for (let from = 1; from < 30_000; from += 3000) await postgres.pool.query(copies, [from]);
   await postgres.pool.query(`insert into ask select gen_random_uuid(), number, 'natt', 'page', priority_rank,
     case when number > 103000 then 'sent' else 'pending' end, changed_at, changed_at, 0, null, null, changed_at from alarm`);
   const scans = async (): Promise<{ relname: string; seq_scan: string }[]> => {
