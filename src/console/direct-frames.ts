@@ -1,6 +1,6 @@
 /** Writes what consoles are told of provisional alarms: once for all sockets that are sent the same bytes. */
 import { toIso } from '../base/clock.ts';
-import type { Viewer } from '../people/access.ts';
+import { type Viewer, servesWith } from '../people/access.ts';
 import { TECHNICAL_SHOWN } from './board.ts';
 import { type DirectAlarms, type DirectChange, type ShownProvisional, seesProvisional } from './direct.ts';
 import type { ProvisionalAlarmMessage, ProvisionalMessage, ProvisionalReplayedMessage } from './feed-messages.ts';
@@ -20,8 +20,8 @@ const byUrgency = (a: ShownProvisional, b: ShownProvisional): number =>
 
 const seesAny = ({ roles }: Viewer): boolean => roles.some((role) => role !== 'responder');
 
-/** @param people account → name, of those whom this process knows */
-export function createDirectFrames(direct: DirectAlarms, people: ReadonlyMap<string, string>): DirectFrames {
+/** @param people by account, those whom this process knows: each viewer is told of those who serve the same municipalities */
+export function createDirectFrames(direct: DirectAlarms, people: ReadonlyMap<string, Viewer>): DirectFrames {
   const wholes = new Map<string, Buffer>();
   let written = -1;
   let last: { readonly change: DirectChange; readonly frames: Map<string, Buffer> } | null = null;
@@ -84,12 +84,12 @@ export function createDirectFrames(direct: DirectAlarms, people: ReadonlyMap<str
       unheard,
       alarms,
       more,
-      names: Object.fromEntries(people),
+      names: Object.fromEntries([...people].flatMap(([account, one]) => (servesWith(viewer, one) ? [[account, one.name]] : []))),
     };
   }
 
   function nameOf({ claimedBy }: ShownProvisional): Record<string, string> {
-    const name = claimedBy === null ? undefined : people.get(claimedBy);
+    const name = claimedBy === null ? undefined : people.get(claimedBy)?.name;
     return claimedBy === null || name === undefined ? {} : { [claimedBy]: name };
   }
 }

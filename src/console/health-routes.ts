@@ -20,6 +20,9 @@ export interface HealthParts {
 }
 
 const PATIENCE: Milliseconds = seconds(2);
+/** For a part that did not answer in time and has not since: load balancers wait a second for all of it. */
+const BRIEF: Milliseconds = 300;
+const silent = new WeakSet<HealthCheck>();
 
 export function healthRoutes({ checks, registry, clock }: HealthParts): Route[] {
   return [
@@ -66,9 +69,13 @@ export async function readinessOf(checks: readonly HealthCheck[], clock: Clock):
 
 function patiently(one: HealthCheck, clock: Clock): Promise<string | null> {
   return new Promise((resolve) => {
-    const timer = clock.after(PATIENCE, () => resolve('There was no answer within 2 s.'));
+    const timer = clock.after(silent.has(one) ? BRIEF : PATIENCE, () => {
+      silent.add(one);
+      resolve('There was no answer within 2 s.');
+    });
     const settle = (reason: string | null): void => {
       timer.cancel();
+      if (reason === null) silent.delete(one);
       resolve(reason);
     };
     one.check().then(settle, () => settle('The check failed.'));

@@ -70,7 +70,7 @@ export function attachSockets({ server, hub, direct, authenticate, opened, clock
   const { perAccount, all } = { ...LIMITS, ...limits };
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_PAYLOAD, clientTracking: false });
   const frames = createFrames(hub, clock);
-  const names = new Map<string, string>();
+  const names = new Map<string, Viewer>();
   const directFrames = direct === undefined ? null : createDirectFrames(direct, names);
   const sockets = new Set<FeedSocket>();
   const accounts = new Map<string, number>();
@@ -161,7 +161,7 @@ export function attachSockets({ server, hub, direct, authenticate, opened, clock
   function welcome(socket: WebSocket, request: IncomingMessage, viewer: Viewer): void {
     const own = new FeedSocket({ request, socket, viewer, hub, frames, directFrames, clock, tooSlow: () => (endedSlow += 1) });
     sockets.add(own);
-    if (viewer.roles.some((role) => role !== 'responder') && names.size < NAMES_KEPT) names.set(viewer.account, viewer.name);
+    if (viewer.roles.some((role) => role !== 'responder') && names.size < NAMES_KEPT) names.set(viewer.account, viewer);
     accounts.set(viewer.account, (accounts.get(viewer.account) ?? 0) + 1);
     socket.on('close', () => {
       forget(own, viewer.account);

@@ -34,6 +34,12 @@ export const RESPONDER_KEEPS: Milliseconds = minutes(24 * 60);
 export const servesMunicipality = ({ municipalities }: Pick<Viewer, 'municipalities'>, municipality: string): boolean =>
   (municipalities.includes(ALL_MUNICIPALITIES) && municipality !== CANARY_MUNICIPALITY) || municipalities.includes(municipality);
 
+/** Whether two people may know of each other: they serve a municipality in common. The canary's accounts are known to nobody. */
+export const servesWith = (viewer: Pick<Viewer, 'municipalities'>, other: Pick<Viewer, 'municipalities'>): boolean =>
+  other.municipalities.some((one) =>
+    one === ALL_MUNICIPALITIES ? viewer.municipalities.some((own) => own !== CANARY_MUNICIPALITY) : servesMunicipality(viewer, one),
+  );
+
 const has = ({ roles }: Pick<Viewer, 'roles'>, ...wanted: readonly Role[]): boolean => wanted.some((role) => roles.includes(role));
 
 /**

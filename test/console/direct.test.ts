@@ -480,6 +480,8 @@ await t.test('what browsers are told', async (t) => {
     kari,
     ola,
     sola: viewer('sola', ['operator'], '1124'),
+    time: viewer('time', ['operator'], '1121'),
+    vogel: viewer('vogel', ['operator'], 'canary'),
     natt: viewer('natt', ['responder']),
     teknisk: viewer('teknisk', ['technician']),
   };
@@ -515,6 +517,8 @@ await t.test('what browsers are told', async (t) => {
   const seats = {
     kari: await sit('kari'),
     ola: await sit('ola'),
+    time: await sit('time'),
+    vogel: await sit('vogel'),
     sola: await sit('sola'),
     natt: await sit('natt'),
     teknisk: await sit('teknisk'),
@@ -531,7 +535,10 @@ await t.test('what browsers are told', async (t) => {
     alarms: [{ number: f1, lost: false, claimedBy: 'kari' }, { number: f2 }],
     names: { kari: 'Navn på kari' },
   });
-  t.match(await until('sola’s', () => seats.sola.of('provisional')[0]), { alarms: [{ number: f2 }] });
+  const solas = await until('sola’s', () => seats.sola.of('provisional')[0]);
+  t.match(solas, { alarms: [{ number: f2 }] });
+  t.strictSame(Object.keys(solas.names).toSorted(), ['kari', 'ola', 'sola'], 'of those who serve the municipality too, and no others');
+  t.strictSame(Object.keys((await until('vogel’s', () => seats.vogel.of('provisional')[0])).names), ['vogel']);
   t.match(await until('teknisk’s', () => seats.teknisk.of('provisional')[0]), { storeAway: true, alarms: { length: 0 } });
 
   one.say({ news: 'alarm', alarm: early(3, { municipality: '1124', claimedBy: 'ola', claimedAt: '2026-11-22T22:00:10.000Z' }) });
