@@ -6,7 +6,7 @@
  * `{"ask":"<id>","claim":{"number","account","roles","at"}}` and is answered `{"answer":"<id>","result":ProvisionalAnswer}`, or
  * `{"failed":"<id>"}` when the claim could not be made durable: then nobody has the alarm.
  *
- * Limits: 64 connections (a new one is closed), 64 KiB a line of a client, 5 s for the hello, 1 MiB that a client has not read
+ * Limits: 64 connections (a new one takes the place of the oldest that has not said hello, else it is closed), 64 KiB a line of a client, 5 s for the hello, 1 MiB that a client has not read
  * (it is ended and begins anew). A `whole` names the most urgent alarms; where there are more than a line takes, each of the
  * others follows as a line of its own, as fast as the client reads.
  */
@@ -59,8 +59,14 @@ export async function startDirectStream(parts: {
   const serve = (socket: Socket): void => {
     if (clients.size >= DIRECT_LIMITS.connections) {
       counts.refused += 1;
-      socket.destroy();
-      return;
+      // Whoever only opens connections keeps no console out.
+      const stranger = [...clients].find(({ known }) => !known);
+      if (stranger === undefined) {
+        socket.destroy();
+        return;
+      }
+      clients.delete(stranger);
+      stranger.end();
     }
     const client = new Client(socket, {
       spill,
@@ -155,6 +161,11 @@ class Client {
       this.#hello.cancel();
       parts.gone();
     });
+  }
+
+  end(): void {
+    this.#hello.cancel();
+    this.#socket.destroy();
   }
 
   tell(news: DirectNews): void {

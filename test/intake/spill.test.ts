@@ -844,6 +844,12 @@ await t.test('the direct stream: who may listen, and what ends a client', async 
   slow.socket.destroy();
 
   await until('none is left', () => stream.counts().connected === 0);
+  const strangers = Array.from({ length: DIRECT_LIMITS.connections }, () => client(t, stream.port, ''));
+  await until('strangers hold every place', () => strangers.every(({ socket }) => socket.readyState === 'open'));
+  const console = client(t, stream.port, hello);
+  await until('a console gets in all the same', () => console.lines.length === 1);
+  for (const { socket } of [...strangers, console]) socket.destroy();
+  await until('none is left', () => stream.counts().connected === 0);
   const crowd = Array.from({ length: DIRECT_LIMITS.connections }, () => client(t, stream.port, hello));
   await until('as many as may', () => stream.counts().connected === DIRECT_LIMITS.connections);
   const tooMany = client(t, stream.port, hello);
