@@ -55,7 +55,9 @@ await t.test('lists, pages and single alarms hold exactly what the rule of sight
   }
   // Who accepted sees the alarm whoever was asked: the rule does not lean on the lifecycle.
   const accepted = numbers[4] ?? '';
-  await stores.postgres.pool.query(`update alarm set asked = '{}', fold = jsonb_set(fold::jsonb, '{asked}', '[]') where number = $1`, [accepted]);
+  await stores.postgres.pool.query(`update alarm set asked = '{}', fold = jsonb_set(fold::jsonb, '{asked}', '[]') where number = $1`, [
+    accepted,
+  ]);
   const source = createAlarmSource({ pg: stores.postgres, log: SILENT });
   const every = await source.these(numbers);
   t.ok(every.some((view) => view.responder === 'natt' && view.asked.length === 0));
