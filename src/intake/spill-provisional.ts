@@ -7,7 +7,9 @@ import {
   claimedBy,
   provisionalOf,
 } from '../alarms/provisional.ts';
+import { DUPLICATE_WINDOW_MS, DUPLICATE_WINDOW_WITHOUT_ID_MS } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
+import type { Instant } from '../base/clock.ts';
 import type { SpilledClaim } from './spill-record.ts';
 
 /** After that a number is unknown here; PostgreSQL knows it as an alias. */
@@ -41,7 +43,8 @@ export interface ProvisionalAlarms {
 
 export function createProvisionalAlarms(): ProvisionalAlarms {
   const shown = new Map<string, Shown>();
-  const numbers = new Map<string, string>();
+  /** The last of each message; what comes after its window is a new one, as for the rules (design § 1.3). */
+  const numbers = new Map<string, { readonly number: string; readonly at: Instant }>();
   /** How many needs of a source are shown. */
   const needsOf = new Map<string, number>();
   const gone = new Map<string, string | null>();
@@ -81,16 +84,17 @@ export function createProvisionalAlarms(): ProvisionalAlarms {
 
   return {
     add(signal) {
-      const { source, messageId, digest } = signal;
+      const { source, messageId, digest, receivedAt } = signal;
       const alarm = provisionalOf(signal);
       if (alarm === null) return { number: null, first: false };
       const key = JSON.stringify([source, messageId, Buffer.from(digest).toString('hex')]);
       const before = numbers.get(key);
-      if (before !== undefined) return { number: before, first: false };
+      const within = messageId === null ? DUPLICATE_WINDOW_WITHOUT_ID_MS : DUPLICATE_WINDOW_MS;
+      if (before !== undefined && receivedAt - before.at < within) return { number: before.number, first: false };
       const needs = needsOf.get(source) ?? 0;
       const isNeed = signal.meaning.role === 'need';
       if (isNeed) needsOf.set(source, needs + 1);
-      numbers.set(key, alarm.number);
+      numbers.set(key, { number: alarm.number, at: receivedAt });
       shown.set(alarm.number, { alarm, source, key, isNeed, claim: null, claiming: null });
       tell({ news: 'alarm', alarm });
       return { number: alarm.number, first: isNeed && needs === 0 };
@@ -113,7 +117,7 @@ export function createProvisionalAlarms(): ProvisionalAlarms {
       const one = shown.get(number);
       if (one === undefined) return;
       shown.delete(number);
-      numbers.delete(one.key);
+      if (numbers.get(one.key)?.number === number) numbers.delete(one.key);
       const needs = (needsOf.get(one.source) ?? 0) - (one.isNeed ? 1 : 0);
       if (needs > 0) needsOf.set(one.source, needs);
       else needsOf.delete(one.source);

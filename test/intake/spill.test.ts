@@ -27,6 +27,7 @@ import { type SpillEvent, type SpillMode, modeAfter, quietAfter } from '../../sr
 import { decodeClaim, decodeSignal, encodeClaim, encodeSignal } from '../../src/intake/spill-record.ts';
 import { type OrderClaim, type SpillStore, createReplay } from '../../src/intake/spill-replay.ts';
 import { GRACE_MS, notBefore } from '../../src/intake/spill-waits.ts';
+import { createProvisionalAlarms } from '../../src/intake/spill-provisional.ts';
 import { type Spill, createSpill } from '../../src/intake/spill.ts';
 import { openSpillFile } from '../../src/store/spill-file.ts';
 import { createSpillStore } from '../../src/store/spill-replay.ts';
@@ -609,6 +610,30 @@ await t.test('a spill that takes nothing: no acknowledgement while PostgreSQL is
   t.equal(run.spill.counts().mode, 'live');
   t.match(await run.spill.keep(of('A')), { verdict: 'opened' });
   await run.spill.stop();
+});
+
+await t.test('pressed again without an id after ten minutes, it is a new provisional alarm', (t) => {
+  const provisional = createProvisionalAlarms();
+  const press = (after: number, messageId: string | null = null) =>
+    provisional.add(
+      signal(
+        {},
+        {
+          id: `01a2029e-dfb2-761a-bddc-0000000000${String(after).padStart(2, '0')}`,
+          messageId,
+          raw: bytes('pressed'),
+          receivedAt: START + minutes(after),
+        },
+      ),
+    );
+  const { number } = press(0);
+  t.match(press(9), { number, first: false }, 'a duplicate');
+  const again = press(11);
+  t.not(again.number, number, 'somebody still lies there, and consoles sound again');
+  provisional.replayed(number ?? '', '1', null);
+  t.match(press(12), { number: again.number }, 'the later one is known when the first is in PostgreSQL');
+  t.equal(press(20, 'a').number, press(55, 'a').number, 'with an id a day');
+  t.end();
 });
 
 await t.test('what is written beside signals leaves nothing behind in a spill that is never away', async (t) => {
