@@ -65,7 +65,8 @@ $$;
 -- alone the asks that were made after it. Rows are locked in the order of their ids, here and wherever several asks are
 -- written: two batches cannot wait for each other in a circle.
 -- "state || ''", here and below: a plan that is made while the table is empty would else take one of the indexes of what is
--- pending, and read all of it, ten thousands of rows, for the few of an alarm.
+-- pending, and read all of it, ten thousands of rows, for the few of an alarm. "lateral … offset 0" is for
+-- the same: such a plan would else go through all asks there ever were, and look for each whether it is about one of the alarms.
 create function change_asks(withdrawn jsonb, hastened jsonb, at timestamptz) returns void language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -74,17 +75,20 @@ declare
 begin
   if jsonb_array_length(withdrawn) > 0 then
     ids := array(
-      select k.id from jsonb_to_recordset(withdrawn) as e(alarm bigint, account text, besides uuid[])
-      join ask k on k.alarm = e.alarm and k.state || '' = 'pending'
-      where (e.account is null or e.account = k.account) and k.id <> all(e.besides) order by k.id for update of k);
+      select found.id from jsonb_to_recordset(withdrawn) as e(alarm bigint, account text, besides uuid[]) cross join lateral (
+        select k.id from ask k where k.alarm = e.alarm and k.state || '' = 'pending'
+          and (e.account is null or e.account = k.account) and k.id <> all(e.besides) offset 0) found);
+    ids := array(select k.id from ask k where k.id = any(ids) and k.state || '' = 'pending' order by k.id for update);
     update ask set state = 'withdrawn', recorded_at = change_asks.at where id = any(ids);
   end if;
   -- Delays and the pace of messages are for what is not about life.
   if jsonb_array_length(hastened) > 0 then
     ids := array(
-      select k.id from jsonb_to_recordset(hastened) as e(alarm bigint, besides uuid[])
-      join ask k on k.alarm = e.alarm and k.state || '' = 'pending' and k.attempts = 0
-      where k.id <> all(e.besides) order by k.id for update of k);
+      select found.id from jsonb_to_recordset(hastened) as e(alarm bigint, besides uuid[]) cross join lateral (
+        select k.id from ask k where k.alarm = e.alarm and k.state || '' = 'pending' and k.attempts = 0
+          and k.id <> all(e.besides) offset 0) found);
+    ids := array(
+      select k.id from ask k where k.id = any(ids) and k.state || '' = 'pending' and k.attempts = 0 order by k.id for update);
     update ask set priority_rank = 0, due_at = least(due_at, change_asks.at), try_at = least(try_at, change_asks.at)
     where id = any(ids);
   end if;
@@ -163,9 +167,11 @@ declare
   ids uuid[];
 begin
   ids := array(
-    select k.id from unnest(hasten_asks.alarms, hasten_asks.accounts) as m(alarm, account)
-    join ask k on k.alarm = m.alarm and k.account = m.account
-    where k.state || '' = 'pending' and k.due_at > hasten_asks.now order by k.id for update of k);
+    select found.id from unnest(hasten_asks.alarms, hasten_asks.accounts) as m(alarm, account) cross join lateral (
+      select k.id from ask k where k.alarm = m.alarm and k.account = m.account and k.state || '' = 'pending'
+        and k.due_at > hasten_asks.now offset 0) found);
+  ids := array(
+    select k.id from ask k where k.id = any(ids) and k.state || '' = 'pending' and k.due_at > hasten_asks.now order by k.id for update);
   update ask set due_at = hasten_asks.now, try_at = hasten_asks.now where id = any(ids);
 end
 $$;
