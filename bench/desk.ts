@@ -38,7 +38,8 @@ export async function manyDeadlines(
       max: done.allDoneMs,
       against: [bare, ...(tenth === '' ? [] : [tenth])],
     });
-    const { perSecond } = done.reference;
+    const { reference, databaseCpuMsPerDeadline: inDatabase } = done;
+    const { perSecond } = reference;
     const what = `bare commit of the rows of ${deadlines} deadlines, ${BATCH} each, 2 clients`;
     add({ ...none, id: bare, what, perSecond, max: (deadlines * 1000) / perSecond });
     const cpu = (whose: string, value: number): Fact => ({ what: `CPU of ${whose} for each deadline [${id}]`, value, unit: 'ms CPU' });
@@ -46,8 +47,9 @@ export async function manyDeadlines(
       { what: `the last of those about life [${id}]`, value: done.lifeDoneMs, unit: 'ms' },
       { id: `${id}-out-of-order`, what: `passed while a more urgent one waited [${id}]`, value: done.outOfOrder, unit: '' },
       cpu('the desk', done.cpuMsPerDeadline),
-      cpu('the bare rows', done.reference.cpuMsPerDeadline),
-      ...(done.databaseCpuMsPerDeadline === null ? [] : [cpu('PostgreSQL', done.databaseCpuMsPerDeadline)]),
+      cpu('the bare rows', reference.cpuMsPerDeadline),
+      // Less than nothing where connections ended meanwhile: what they used went with them.
+      ...(inDatabase === null || inDatabase < 0 ? [] : [cpu('PostgreSQL', inDatabase)]),
       ...(done.claims === null
         ? []
         : [{ what: `an operator's claim meanwhile, p99 [${id}]`, value: percentile(done.claims, 99), unit: 'ms' } as const]),

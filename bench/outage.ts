@@ -4,7 +4,7 @@ import type { SmsGateway } from '../simulators/sms-gateway.ts';
 import type { Centre } from './centre.ts';
 import { type Fact, type Figure, figureOf } from './figures.ts';
 import { runJob } from './job.ts';
-import type { OutageJob, OutageResult } from './jobs/outage.ts';
+import type { OutageJob, OutageResult, Span } from './jobs/outage.ts';
 import { cpuOf } from './machine.ts';
 import { emptied, unkeptNote } from './offer.ts';
 import type { Plan } from './plan.ts';
@@ -54,6 +54,14 @@ export function shownBehindLater(kept: readonly Kept[], shown: readonly string[]
   }).length;
 }
 
+/** Two transactions of 128: so many technical ones can be in hand when a life one comes. */
+const UNDER_WAY = 256;
+
+/** Of each life alarm: technical ones that were sent before it, waited when it was sent, and were acknowledged before it. */
+export function aheadOf(life: readonly Span[], technical: readonly Span[]): number[] {
+  return life.map(({ sentAt, ackAt }) => technical.filter((one) => one.sentAt <= sentAt && one.ackAt > sentAt && one.ackAt < ackAt).length);
+}
+
 const KEPT = `
 select s.alarm::text as alarm, a.priority = 'life' as life, (extract(epoch from s.received_at) * 1000)::float8 as "receivedAt",
   s.xmin::text::float8 as transaction
@@ -93,6 +101,8 @@ export async function outage(
   const [counts] = rows;
   if (counts === undefined) throw new Error('The database did not count.');
   const { dark, life, shown, behindInList } = result;
+  const ahead = aheadOf(result.lifeSpans, result.darkSpans);
+  const behindMany = ahead.filter((many) => many > UNDER_WAY).length;
   add(
     figureOf(dark, 'ack', {
       id: 'outage-dark',
@@ -127,10 +137,11 @@ export async function outage(
     count('technical alarms of units that told of it', counts.dark),
     count('technical alarms of units that supervision missed, until the end of the part', counts.missed),
     count(
-      'life alarms that waited while a technical one was begun, or stand behind one in the list',
-      behindTechnical(kept) + behindInList,
+      'life alarms behind technical ones: waiting, or in the list',
+      behindTechnical(kept) + behindInList + behindMany,
       'outage-life-behind',
     ),
+    count('technical ones before a life alarm between sending and acknowledgement, the most', Math.max(0, ...ahead)),
     count('life alarms shown after a technical one that was received later', shownBehindLater(kept, shown)),
     count('asks and SMS about technical alarms', counts.technicalAsks + aboutTechnical.length, 'outage-woken'),
     count('asks about life alarms', counts.lifeAsks),

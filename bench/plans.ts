@@ -62,7 +62,7 @@ export const QUICK: Plan = {
     alarmsPerSecond: 10,
     forMs: 60_000,
     warmUpMs: 20_000,
-    hour: { minutes: 60, devices: 500, alarmsPerSecond: 0.25 },
+    hour: { minutes: 60, devices: 300, alarmsPerSecond: 0.1 },
   },
   desk: { deadlines: [1000, 10_000] },
   archive: {

@@ -21,11 +21,19 @@ export interface OutageJob {
   readonly run: string;
 }
 
+export interface Span {
+  readonly sentAt: Milliseconds;
+  readonly ackAt: Milliseconds;
+}
+
 export interface OutageResult {
   /** Of the units' last words; stage `ack`. */
   readonly dark: LoadResult;
   /** Of the pressed buttons; stages `ack` and `shown`. */
   readonly life: LoadResult;
+  /** When each was sent and acknowledged, in ms of one clock. */
+  readonly darkSpans: readonly Span[];
+  readonly lifeSpans: readonly Span[];
   /** Numbers of alarms in the order in which the console was first shown them. */
   readonly shown: readonly string[];
   /** Life alarms behind a technical one in the list of open alarms, at the end. */
@@ -79,12 +87,22 @@ answerParent<OutageJob, OutageResult>(async ({ http, mqtt, sipUdp, plan, run }) 
     for (const wire of scaip) wire.repeat();
   });
 
+  const darkSpans: Span[] = [];
+  const lifeSpans: Span[] = [];
+  const noted = (progress: Progress, spans: Span[]): ((at: Milliseconds) => void) => {
+    const sentAt = clock.monotonic();
+    return (at) => {
+      spans.push({ sentAt, ackAt: at });
+      progress.reached('ack', at);
+    };
+  };
   const overMqtt = (serial: string, id: string, type: string, progress: Progress): void => {
+    const acknowledged = noted(progress, type === 'mains-lost' ? darkSpans : lifeSpans);
     const wire = wires.get(serial);
     const payload = JSON.stringify({ id: `${run}-${id}`, at: toIso(clock.now()), type });
     wire?.publish(`nj/v1/${MUNICIPALITY}/${serial}/alarm`, payload, (at) => {
       if (at === null) progress.failed('connection ended');
-      else progress.reached('ack', at);
+      else acknowledged(at);
       // Without power: no farewell.
       if (type === 'mains-lost') wire.cut();
     });
@@ -93,7 +111,7 @@ answerParent<OutageJob, OutageResult>(async ({ http, mqtt, sipUdp, plan, run }) 
     const ref = `${run}${id}`;
     scaip[n % SCAIP_SOCKETS]?.message(cid, ref, writeReport(essence, report, ref, cid, null), {
       ok: () => undefined,
-      mrs: (at) => progress.reached('ack', at),
+      mrs: noted(progress, report === 'mains-lost' ? darkSpans : lifeSpans),
       failed: (why) => progress.failed(why),
     });
   };
@@ -118,7 +136,7 @@ answerParent<OutageJob, OutageResult>(async ({ http, mqtt, sipUdp, plan, run }) 
   const behindInList = firstTechnical < 0 ? 0 : alarms.slice(firstTechnical).filter(({ priority }) => priority === 'life').length;
   socket.terminate();
   for (const wire of [...wires.values(), ...scaip]) wire.close();
-  return { dark, life, shown: [...shown], behindInList };
+  return { dark, life, darkSpans, lifeSpans, shown: [...shown], behindInList };
 });
 
 /** Resolves with its first message: from then on it is shown what happens. */

@@ -6,7 +6,7 @@ import { AIMS, type Figure, figureOf, judge, percentile, ratiosOf, unmeasured } 
 import { cpuOf, familyOf, memoryOf, residentOf } from '../../bench/machine.ts';
 import { unkeptNote } from '../../bench/offer.ts';
 import { openFilesLimit, socketsOf, tooFewFiles } from '../../bench/open-files.ts';
-import { type Kept, behindTechnical, shownBehindLater } from '../../bench/outage.ts';
+import { type Kept, aheadOf, behindTechnical, shownBehindLater } from '../../bench/outage.ts';
 import { PATHS } from '../../bench/paths.ts';
 import { PARTS, type Plan, devicesOf, messagesOf, readArguments } from '../../bench/plan.ts';
 import { floors, slopeOf } from '../../bench/steady.ts';
@@ -137,6 +137,7 @@ await t.test('the table says all of it, with the machine', async (t) => {
 
 await t.test('what stood before a life alarm is told by the transactions that keep them', async (t) => {
   const kept = (alarm: string, life: boolean, receivedAt: number, transaction: number): Kept => ({ alarm, life, receivedAt, transaction });
+  const span = (sentAt: number, ackAt: number) => ({ sentAt, ackAt });
   const fifo = [kept('1', false, 0, 1), kept('2', true, 10, 2), kept('3', false, 20, 3)];
   t.equal(behindTechnical(fifo), 0, 'what was begun before it came is nobody that stands before it');
   t.equal(behindTechnical([kept('1', false, 20, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 1, 'one that came later went first');
@@ -148,6 +149,8 @@ await t.test('what stood before a life alarm is told by the transactions that ke
   t.equal(behindTechnical([kept('1', true, 20, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 0, 'another life alarm');
   t.equal(behindTechnical([kept('1', false, 30, 1), kept('2', true, 10, 2)]), 0, 'two side by side: its own was put together first');
   t.equal(behindTechnical([kept('1', false, 11, 1), kept('2', true, 10, 2), kept('3', false, 30, 2)]), 0, 'at the same moment');
+  const technical = [span(0, 5), span(0, 12), span(8, 30), span(11, 12)];
+  t.same(aheadOf([span(10, 20), span(10, 40), span(50, 60)], technical), [1, 2, 0], 'those that waited when it came, and went first');
   t.equal(shownBehindLater(fifo, ['1', '2', '3']), 0);
   t.equal(shownBehindLater(fifo, ['1', '3', '2']), 1);
   t.equal(shownBehindLater(fifo, ['2', '1']), 0, 'what was not shown was not shown before it');
