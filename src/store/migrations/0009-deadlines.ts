@@ -116,7 +116,8 @@ begin
 end
 $$;
 
--- Takes those that are pending and due. An SMS about anything but life is only found: its person's pace decides about it.
+-- Takes those that are pending and due. An SMS about anything but life is only found,
+-- and not locked: its person's pace decides about it, and a message that gathers leaves out what is locked, for a minute.
 -- Skip locked: what somebody else is taking is not waited for, and no two leases can wait for each other.
 create function lease_asks(ids uuid[], now timestamptz, until timestamptz)
 returns table (
@@ -129,17 +130,20 @@ as $$
 begin
   return query
     with wanted as (
-      select k.id, k.account, k.channel = 'sms' and a.priority_rank > 0 as paced, a.priority, a.municipality,
-        a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
+      select k.id, a.priority, a.municipality, a.fold->'household'->>'zone' as zone, coalesce(p.phone, '') as phone
       from ask k join alarm a on a.number = k.alarm left join account p on p.username = k.account and p.disabled_at is null
       where k.id = any(lease_asks.ids) and k.state || '' = 'pending' and k.try_at <= lease_asks.now
+        and not (k.channel = 'sms' and a.priority_rank > 0)
       order by k.id for update of k skip locked
     ), taken as (
-      update ask k set try_at = lease_asks.until, attempts = k.attempts + 1 from wanted w where k.id = w.id and not w.paced
+      update ask k set try_at = lease_asks.until, attempts = k.attempts + 1 from wanted w where k.id = w.id
       returning k.id, k.alarm, k.account, k.channel, k.due_at, k.attempts, w.priority, w.municipality, w.zone, w.phone, false
     )
     select * from taken
-    union all select w.id, null, w.account, null, null, null, null, null, null, null, true from wanted w where w.paced;
+    union all select k.id, null, k.account, null, null, null, null, null, null, null, true
+      from ask k join alarm a on a.number = k.alarm
+      where k.id = any(lease_asks.ids) and k.state || '' = 'pending' and k.try_at <= lease_asks.now
+        and k.channel = 'sms' and a.priority_rank > 0;
 end
 $$;
 
