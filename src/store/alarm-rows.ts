@@ -43,7 +43,7 @@ with alarms as (
     priority = excluded.priority, priority_rank = excluded.priority_rank, state = excluded.state,
     changed_at = excluded.changed_at, closed_at = excluded.closed_at, deadline_at = excluded.deadline_at,
     deadline_what = excluded.deadline_what, claimed_by = excluded.claimed_by, asked = excluded.asked, fold = excluded.fold
-  returning number, version
+  returning number, version, priority_rank
 ),
 entries as (
   insert into timeline (alarm, version, at, done_at, actor, event, arms)
@@ -55,7 +55,7 @@ asks as (
   from json_to_recordset($29::json) as k(id uuid, alarm bigint, account text, channel text, rank smallint, "dueAt" timestamptz)
 ),
 outbox as (
-  insert into outbox (alarm, version, created_at) select number, version, $1::timestamptz from alarms
+  insert into outbox (alarm, version, created_at, priority_rank) select number, version, $1::timestamptz, priority_rank from alarms
 )`;
 export const ALARM_PARAMETERS = 29;
 

@@ -16,7 +16,7 @@ interface FoldRow {
 /** So many folds stay well under the statement timeout. */
 const AT_ONCE = 1000;
 
-const THESE = 'select number, fold from alarm where number = any($1::bigint[])';
+const THESE = 'select number, fold from alarm_folds($1::bigint[])';
 const OPEN = 'select number, fold from alarm where closed_at is null and number > $1 order by number limit $2';
 const CLOSED = 'select number, version from alarm where closed_at > $1';
 const CHANGED = `select number, version from alarm where changed_at >= $1 and ($2::timestamptz is null or changed_at <= $2)`;

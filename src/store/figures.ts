@@ -22,7 +22,7 @@ const FIGURES = `select
   (select coalesce(json_agg(o), '[]') from (select priority, state, count(*)::int as count from alarm
     where closed_at is null and municipality <> $1 group by 1, 2) o) as open,
   (select coalesce(extract(epoch from $2::timestamptz - min(opened_at)), 0)::float8 from alarm
-    where closed_at is null and state = 'waiting' and priority_rank < 3 and fold->'contact' = 'null' and municipality <> $1) as "oldestUnclaimedSeconds",
+    where closed_at is null and state = 'waiting' and priority_rank < 3 and fold->>'contact' is null and municipality <> $1) as "oldestUnclaimedSeconds",
   (select count(*)::int from alarm where closed_at is null and claimed_by is not null and municipality <> $1) as claims,
   (select count(*)::int from (select 1 from ask where state = 'pending' and try_at <= $2 limit 10000) due) as "asksDue",
   (select count(*)::int from (select 1 from held_signal limit 100000) waiting) as held,

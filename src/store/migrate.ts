@@ -11,6 +11,7 @@ import { audit } from './migrations/0007-audit.ts';
 import { canary } from './migrations/0008-canary.ts';
 import { deadlines } from './migrations/0009-deadlines.ts';
 import { intake } from './migrations/0010-intake.ts';
+import { relay } from './migrations/0011-relay.ts';
 
 /** In order, never edited once released: a mistake is mended by the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -24,6 +25,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0008-canary', sql: canary },
   { name: '0009-deadlines', sql: deadlines },
   { name: '0010-intake', sql: intake },
+  { name: '0011-relay', sql: relay },
 ];
 
 /** Any number that nothing else in the database uses: ASCII "migr". */

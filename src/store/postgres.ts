@@ -55,8 +55,8 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
   };
 }
 
-/** SQLSTATE classes and driver codes of a store that is away, starting, stopping, full or out of connections. */
-const AWAY = /^(08|53|57P|58|25006$|25P0[2-4]$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
+/** SQLSTATE classes and driver codes of a store that is away, starting, stopping, closed to connections, full or out of them. */
+const AWAY = /^(08|53|57P|58|25006$|55000$|25P0[2-4]$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
 /** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a row that somebody else made first. */
 const CONFLICT = /^(40|55P03$|57014$|23505$)/;
 

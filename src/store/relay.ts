@@ -112,7 +112,7 @@ export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Rel
     const startedAt = clock.monotonic();
     const rows = await pg.pool.query<OutboxRow>({ name: 'take-outbox', text: TAKE, values: [BATCH] });
     const first = rows.rows[0];
-    outboxAgeMs = first === undefined ? 0 : Math.max(0, clock.now() - first.created_at.getTime());
+    outboxAgeMs = first === undefined ? 0 : Math.max(0, clock.now() - first.oldest_at.getTime());
     if (first === undefined) return false;
     const views = viewsOfRows(
       rows.rows.flatMap(({ alarm, fold }) => (fold === null ? [] : [{ number: alarm, fold }])),
@@ -132,18 +132,12 @@ export function startRelay({ pg, feed, clock, log, alsoRelay }: RelayParts): Rel
 interface OutboxRow {
   readonly id: string;
   readonly alarm: string;
-  readonly created_at: Date;
+  /** Of the oldest row that is there, taken or not. */
+  readonly oldest_at: Date;
   /** With the last of an alarm's rows; null with the others, and when there is no such alarm. */
   readonly fold: Alarm | null;
 }
 
-/**
- * Rows and alarms are of one snapshot: what a row announces is committed, so its alarm has at least that version. The fold is
- * fetched row by row, not by a join: for that the planner would read all alarms, open and closed.
- */
-const TAKE = `
-select id, alarm, created_at, case when id = last then (select a.fold from alarm a where a.number = o.alarm) end as fold
-from (select id, alarm, created_at, max(id) over (partition by alarm) as last from
-  (select id, alarm, created_at from outbox order by id limit $1) taken) o
-order by id`;
+/** Rows and alarms are of one snapshot: what a row announces is committed, so its alarm has at least that version (0011-relay). */
+const TAKE = 'select id, alarm, oldest_at, fold from take_outbox($1)';
 const PUBLISHED = 'delete from outbox where id = any($1::bigint[])';

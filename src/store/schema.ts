@@ -186,7 +186,7 @@ export interface Database {
     answer: ColumnType<unknown, string, string>;
     at: Date;
   };
-  outbox: { id: Generated<string>; alarm: BigintText; version: number; created_at: Date };
+  outbox: { id: Generated<string>; alarm: BigintText; version: number; created_at: Date; priority_rank: Generated<number> };
   ask: {
     id: string;
     alarm: BigintText;

@@ -1,7 +1,7 @@
 /** Intake's store: a batch of signals and all that they cause in one transaction, under the locks of their joining keys. */
 import type pg from 'pg';
 import { type Admission, DUPLICATE_WINDOW_WITHOUT_ID_MS, SOON_AFTER_CLOSED_MS, joiningKey, laneOf } from '../alarms/correlate.ts';
-import { type Instant, toIso } from '../base/clock.ts';
+import { type Instant, type Milliseconds, toIso } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 import { reached } from '../base/points.ts';
 import type { Signal } from '../alarms/signal.ts';
@@ -30,13 +30,16 @@ signals as (
 )
 select 1`;
 
+/** Whoever holds a household for longer keeps only that household waiting (keep.ts), and never a lane for long. */
+const LOCK_WITHIN_MS: Milliseconds = 400;
+
 /** @param committed called after each commit, to make the relay prompt */
 export function createSignalStore(postgres: Postgres, committed: () => void): SignalStore {
   const numbers = new Numbers();
   return {
     async keep(signals, admitOne, now = Math.max(...signals.map(({ receivedAt }) => receivedAt))) {
       try {
-        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers, now));
+        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers, now), LOCK_WITHIN_MS);
         reached('after-commit');
         committed();
         return receipts;

@@ -1,20 +1,32 @@
 /** One transaction: begin, work, commit; conflicts retried, a store that is away said by its error. */
 import type pg from 'pg';
-import { CentreError } from '../base/errors.ts';
+import type { Milliseconds } from '../base/clock.ts';
+import { CentreError, systemCode } from '../base/errors.ts';
 import { type Postgres, storeFault } from './postgres.ts';
 
 /** Locks are waited for at most 1 s each (design § 2), so this many tries outlast a stopped process' 2 s. */
 const TRIES = 6;
+const LOCKED = '55P03';
 
 /**
  * Runs `work` in a transaction and commits it; `work` may run again after a deadlock or a lock timeout.
- * @throws CentreError store-away when there is no connection or it was lost; whatever `work` throws otherwise
+ * @param lockWithin waits no longer for a lock, and leaves trying again to the caller
+ * @throws CentreError household-locked when a lock was not had within `lockWithin`; store-away when there is no connection
+ * or it was lost; whatever `work` throws otherwise
  */
-export async function inTransaction<T>(postgres: Postgres, work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(
+  postgres: Postgres,
+  work: (client: pg.ClientBase) => Promise<T>,
+  lockWithin?: Milliseconds,
+): Promise<T> {
+  const begin = lockWithin === undefined ? 'begin' : `begin; set local lock_timeout = ${lockWithin}`;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(postgres, work);
+      return await once(postgres, begin, work);
     } catch (error) {
+      if (lockWithin !== undefined && systemCode(error) === LOCKED) {
+        throw new CentreError('household-locked', 'Somebody holds a lock that this needs; all else goes on.', { cause: error });
+      }
       const fault = storeFault(error);
       // Locked for so long that trying again did not help: as good as away. Nothing is wrong with what was to be written.
       if (fault === 'away' || (fault === 'conflict' && attempt === TRIES)) throw storeAway(error);
@@ -23,17 +35,20 @@ export async function inTransaction<T>(postgres: Postgres, work: (client: pg.Cli
   }
 }
 
+/** What already says what the store's fault is stays as it is. */
 export const storeAway = (cause: unknown): CentreError =>
-  new CentreError('store-away', 'PostgreSQL does not answer: nothing is acknowledged until it does. Look at its log.', { cause });
+  cause instanceof CentreError
+    ? cause
+    : new CentreError('store-away', 'PostgreSQL does not answer: nothing is acknowledged until it does. Look at its log.', { cause });
 
-async function once<T>({ pool }: Postgres, work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
+async function once<T>({ pool }: Postgres, begin: string, work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   // The connection may break between two queries; without a listener that would end the process.
   const ignore = (): void => undefined;
   client.on('error', ignore);
   let broken = true;
   try {
-    await client.query('begin');
+    await client.query(begin);
     const result = await work(client);
     await client.query('commit');
     broken = false;

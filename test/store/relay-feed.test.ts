@@ -115,6 +115,22 @@ await t.test('the relay waits for a Redis that is away, and publishes what is ne
   await relay.stop();
 });
 
+await t.test('a call for help goes out before hundreds of technical alarms that came earlier', async (t) => {
+  await stores.empty();
+  const path = startFeedPath(stores, { relaying: false });
+  t.teardown(() => path.stop());
+  const technical = { role: 'technical', kind: 'battery-low', priority: 'technical' } as const;
+  await Promise.all(Array.from({ length: 600 }, (_, n) => path.press(`flat-${n}`, { meaning: technical })));
+  const life = await path.press('fell', { meaning: { kind: 'fall', priority: 'life' } });
+  const published: string[] = [];
+  const feed = { publish: async (views: readonly AlarmView[]) => void published.push(...views.map(({ number }) => number)) };
+  const relay = startRelay({ pg: stores.postgres, feed, clock: path.clock, log: SILENT });
+  await until('the outbox is empty', async () => (await outboxRows()) === 0);
+  await relay.stop();
+  t.equal(published[0], life, 'the last that came is the first that goes');
+  t.equal(published.length, 601);
+});
+
 await t.test('an alarm whose row cannot be shown holds up no other', async (t) => {
   await stores.empty();
   const lines: string[] = [];
