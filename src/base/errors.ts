@@ -20,6 +20,7 @@ export const ERRORS = {
   'register-invalid': 'setup',
   'canary-name-taken': 'setup',
   'store-away': 'store',
+  'household-locked': 'store',
   'message-malformed': 'peer',
   'message-too-large': 'peer',
 } as const satisfies Record<string, ErrorKind>;

@@ -32,14 +32,18 @@ export class KeepQueue<T extends Queued> {
     }
   }
 
-  /** The longest-waiting, calls for help before all others, whose joining key is not under way. */
-  take(most: number, underWay: ReadonlySet<string>): T[] {
+  /** The longest-waiting, calls for help before all others, whose joining key must not wait. */
+  take(most: number, mustWait: (key: string) => boolean): T[] {
     const batch: T[] = [];
-    this.#first = without(this.#first, batch, most, underWay);
+    this.#first = without(this.#first, batch, most, mustWait);
     const calls = batch.length;
-    this.#rest = without(this.#rest, batch, most, underWay);
+    this.#rest = without(this.#rest, batch, most, mustWait);
     for (const [index, { key }] of batch.entries()) count(index < calls ? this.#firstKeys : this.#restKeys, key, -1);
     return batch;
+  }
+
+  has(key: string): boolean {
+    return this.#firstKeys.has(key) || this.#restKeys.has(key);
   }
 
   /** Takes out all that are so. */
@@ -67,14 +71,14 @@ function count(keys: Map<string, number>, key: string, by: number): void {
 }
 
 /** What is left of a list when the batch has been filled up from it; it is not read to its end for that. */
-function without<T extends Queued>(list: T[], batch: T[], most: number, underWay: ReadonlySet<string>): T[] {
+function without<T extends Queued>(list: T[], batch: T[], most: number, mustWait: (key: string) => boolean): T[] {
   if (list.length === 0 || batch.length >= most) return list;
   const left: T[] = [];
   let looked = 0;
   for (; looked < list.length && batch.length < most; looked++) {
     const one = list[looked];
     if (one === undefined) break;
-    (underWay.has(one.key) ? left : batch).push(one);
+    (mustWait(one.key) ? left : batch).push(one);
   }
   return [...left, ...list.slice(looked)];
 }

@@ -4,8 +4,9 @@ import { admit } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
 import { shortName } from '../base/bytes.ts';
 import { type Clock, type Instant, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
-import { CentreError } from '../base/errors.ts';
+import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { groupedBy, isLocked, partsOf } from './keep-parts.ts';
 import { KeepQueue, type Queued } from './keep-queue.ts';
 
 /** What became of a kept signal. */
@@ -28,7 +29,7 @@ export interface SignalStore {
    * called for each in order, and sees what the ones before it in the same batch did.
    * @param now when they are kept, where that is long after they came
    * @returns a receipt for each signal, in their order, after the commit
-   * @throws CentreError store-away; any other error when one of the signals cannot be processed or stored
+   * @throws CentreError household-locked: of one of them, at once; store-away; any other error when one of the signals cannot be processed or stored
    */
   keep(signals: readonly Signal[], admitOne: Admit, now?: Instant): Promise<Receipt[]>;
 }
@@ -37,6 +38,8 @@ export interface SignalStore {
 const BATCH = 256;
 /** Transactions under way at the same time. */
 const LANES = 2;
+/** Locked households that are tried at the same time, each by itself, beside the lanes. */
+const LOCKED_LANES = 4;
 /**
  * Between the beginnings of two transactions, unless more wait than one takes: a transaction costs the machine about as much
  * for ten signals as for one. What comes after a pause begins at once.
@@ -50,7 +53,7 @@ interface Waiting extends Queued {
 
 /** Takes signals one by one and answers each when it is durable. */
 export interface Keeper {
-  /** @throws CentreError store-away: nothing was kept, nothing may be acknowledged */
+  /** @throws CentreError store-away, household-locked: nothing was kept, nothing may be acknowledged */
   keep(signal: Signal): Promise<Receipt>;
   /** How many signals wait for their commit. */
   waiting(): number;
@@ -80,12 +83,16 @@ export function createKeeper(options: {
   const { store, ladderFor, keyOf, log, pace = new RunningClock() } = options;
   const queue = new KeepQueue<Waiting>();
   const underWay = new Set<string>();
+  /** Joining keys whose lock was not had, until it is: they hold up nobody else. */
+  const locked = new Set<string>();
   let lanes = 0;
+  let lockedLanes = 0;
   let beganAt: Milliseconds = Number.NEGATIVE_INFINITY;
   let paced: Timer | null = null;
   const admitOne: Admit = (signal, situation, newNumber) => admit(signal, situation, ladderFor, newNumber);
 
   function next(): void {
+    nextLocked();
     while (lanes < LANES && queue.size > 0) {
       const early = PACE_MS - (pace.monotonic() - beganAt);
       if (early > 0 && queue.size < BATCH) {
@@ -95,7 +102,7 @@ export function createKeeper(options: {
         });
         return;
       }
-      const batch = queue.take(BATCH, underWay);
+      const batch = queue.take(BATCH, (key) => underWay.has(key) || locked.has(key));
       if (batch.length === 0) return;
       for (const { key } of batch) underWay.add(key);
       beganAt = pace.monotonic();
@@ -108,18 +115,64 @@ export function createKeeper(options: {
     }
   }
 
-  async function run(batch: readonly Waiting[]): Promise<void> {
+  function nextLocked(): void {
+    for (const key of locked) {
+      if (lockedLanes >= LOCKED_LANES) return;
+      if (underWay.has(key) || !queue.has(key)) continue;
+      const batch = queue.take(BATCH, (other) => other !== key);
+      underWay.add(key);
+      lockedLanes++;
+      void run(batch).finally(() => {
+        lockedLanes--;
+        underWay.delete(key);
+        next();
+      });
+    }
+  }
+
+  /** @returns why the last of them was not kept, where that is the store's fault */
+  async function run(batch: readonly Waiting[]): Promise<CentreError | null> {
     try {
       const receipts = await store.keep(
         batch.map(({ signal }) => signal),
         admitOne,
       );
+      for (const { key } of batch) locked.delete(key);
       batch.forEach((one, index) => settle(one, receipts[index]));
+      return null;
     } catch (error) {
-      if (error instanceof CentreError || batch.length === 1) await alone(batch, error);
-      // One of them is poisoned: each gets its own transaction, so that it harms only itself.
-      else for (const one of batch) await run([one]);
+      if (isLocked(error)) await runParts(batch, error);
+      else if (error instanceof CentreError || batch.length === 1) await alone(batch, error);
+      else await runEach(batch);
+      return error instanceof CentreError ? error : null;
     }
+  }
+
+  /** One of them is poisoned: each gets its own transaction, so that it harms only itself. */
+  async function runEach(batch: readonly Waiting[]): Promise<void> {
+    const out = new Map<string, CentreError>();
+    for (const one of batch) {
+      const before = out.get(one.key);
+      // Kept now, it would stand before what its home sent earlier.
+      if (before !== undefined) one.failed(before);
+      else {
+        const error = await run([one]);
+        if (error !== null) out.set(one.key, error);
+      }
+    }
+  }
+
+  /** Only those of the locked household wait. */
+  async function runParts(batch: readonly Waiting[], error: unknown): Promise<void> {
+    const byKey = groupedBy(batch, ({ key }) => key);
+    const [only] = byKey.keys();
+    if (byKey.size === 1 && only !== undefined) {
+      const code = error instanceof Error ? (systemCode(error.cause) ?? '') : '';
+      if (!locked.has(only)) log.warn('household-locked', { code, count: batch.length, ...aSignal(batch) });
+      locked.add(only);
+      return alone(batch, error);
+    }
+    for (const part of partsOf([...byKey.values()])) await run(part);
   }
 
   /** A store that is away fails them all; else this one signal is the poison and is kept as bytes, no rules run. */
@@ -160,12 +213,16 @@ export function createKeeper(options: {
         next();
       }),
     waiting: () => queue.size,
-    underWay: () => lanes,
+    underWay: () => lanes + lockedLanes,
     withdraw() {
       for (const { failed } of queue.remove(() => true)) failed(new CentreError('store-away', 'PostgreSQL does not answer.'));
     },
   };
 }
+
+/** One of those that wait, by which a technician finds the household. */
+const aSignal = ([one]: readonly Waiting[]): { signal?: string; device?: string } =>
+  one === undefined ? {} : { signal: one.signal.id, device: one.signal.device };
 
 /** The signal as nothing but its bytes: what could not be processed must not be able to fail again. */
 export function asBytes(signal: Signal): Signal {

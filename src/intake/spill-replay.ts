@@ -1,14 +1,16 @@
 /** Replaying: a batch of the spill goes to PostgreSQL the way of live signals, then the claims that were made of it. */
-import type { Admission, Situation } from '../alarms/correlate.ts';
+import { type Admission, type Situation, joiningKey } from '../alarms/correlate.ts';
 import type { DeskAnswer } from '../alarms/desk.ts';
 import { type ReplayedClaim, provisionalNumber, provisionalOf } from '../alarms/provisional.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Clock } from '../base/clock.ts';
-import { CentreError } from '../base/errors.ts';
+import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
 import { type Admit, type Receipt, type SignalStore, asBytes } from './keep.ts';
+import { groupedBy, isLocked, partsOf } from './keep-parts.ts';
 import type { SpillEntry, SpillLog } from './spill-log.ts';
+import { claimKey } from './spill-left.ts';
 import type { ProvisionalAlarms } from './spill-provisional.ts';
 import { type SpilledClaim, decodeClaim, decodeSignal } from './spill-record.ts';
 import { GRACE_MS, notBefore } from './spill-waits.ts';
@@ -20,6 +22,24 @@ export interface SpillStore {
   /** The alarms are found by these provisional numbers, too, from now on. */
   name(aliases: readonly { readonly number: string; readonly alarm: string }[]): Promise<void>;
   alarmOf(number: string): Promise<string | null>;
+  /** Commits something that belongs to no household, under the locks that keeping takes of tables: then PostgreSQL is not away. */
+  probe(): Promise<void>;
+}
+
+/** Takes the next entries over; answers the joining keys of which nothing more was, for somebody holds their lock. */
+export type Replay = (entries: readonly SpillEntry[]) => Promise<ReadonlySet<string>>;
+
+/** SQLSTATE: a lock was not had in time. */
+const LOCKED = '55P03';
+
+/** What became of the signals of one batch. */
+interface Batch {
+  /** By receipt id. */
+  readonly alarms: Map<string, string | null>;
+  /** Joining keys. */
+  readonly locked: Set<string>;
+  /** Receipt ids of what is nowhere in PostgreSQL. */
+  readonly lost: Set<string>;
 }
 
 /** Gives the desk the claim of an operator. @throws CentreError store-away */
@@ -41,10 +61,11 @@ export interface ReplayParts {
  * than a few seconds, and a whole spill is taken over in seconds. Each step may be done twice: what PostgreSQL has of a signal
  * is found by its receipt id (its own transaction may have been committed after it was spilled), an alias is written once, and
  * a claim carries an idempotency key.
- * @returns takes the next entries; when it resolves they are in PostgreSQL
+ * A household that somebody has locked waits with its claims, in order, and lets all others pass.
+ * @returns takes the next entries; when it resolves they are in PostgreSQL, but for those of the joining keys that it answers
  * @throws CentreError store-away: try the same again
  */
-export function createReplay(parts: ReplayParts): (entries: readonly SpillEntry[]) => Promise<void> {
+export function createReplay(parts: ReplayParts): Replay {
   const { signals: keeping, store, order, file, provisional, clock, log } = parts;
   /** Claims that were given to the desk with their signal: their own entry follows later. */
   const settled = new Set<string>();
@@ -56,50 +77,88 @@ export function createReplay(parts: ReplayParts): (entries: readonly SpillEntry[
       if (signal !== null) signals.push(signal);
       else if (kind === 'signal') await setAside(`unknown-${seq}`, payload);
     }
-    await replaySignals(signals);
-    for (const { kind, seq, payload } of entries) if (kind === 'claim') await replayClaim(seq, payload);
+    if (entries.length === 0) await store.probe();
+    const locked = await replaySignals(signals);
+    const keys = new Map(signals.map((signal) => [provisionalNumber(signal.id), joiningKey(signal)]));
+    for (const { kind, seq, payload } of entries) if (kind === 'claim') await replayClaim(seq, payload, keys, locked);
+    return locked;
   };
 
-  async function replaySignals(signals: readonly Signal[]): Promise<void> {
+  async function replaySignals(signals: readonly Signal[]): Promise<Set<string>> {
+    const batch: Batch = { alarms: new Map(), locked: new Set(), lost: new Set() };
+    if (signals.length === 0) return batch.locked;
     const known = await store.known(signals.map(({ id }) => id));
-    const alarms = new Map(known);
+    for (const [id, alarm] of known) batch.alarms.set(id, alarm);
     const missing = signals.filter(({ id }) => !known.has(id));
-    await keepAll(missing, alarms);
+    await keepAll(missing, batch);
     reached('replayed');
-    const shown = signals.filter((signal) => provisionalOf(signal) !== null);
-    const named = shown.map(({ id }) => ({ number: provisionalNumber(id), alarm: alarms.get(id) ?? null }));
+    const shown = signals.filter((signal) => !batch.locked.has(joiningKey(signal)) && provisionalOf(signal) !== null);
+    const named = shown.map((signal) => ({ signal, number: provisionalNumber(signal.id), alarm: batch.alarms.get(signal.id) ?? null }));
     await store.name(named.flatMap(({ number, alarm }) => (alarm === null ? [] : [{ number, alarm }])));
-    for (const { number, alarm } of named) {
+    for (const { signal, number, alarm } of named) {
       const claim = await provisional.claimOf(number);
-      provisional.replayed(number, alarm, claim === null ? null : await ordered(claim, alarm));
+      // What is nowhere else stays on the consoles until somebody takes it.
+      if (claim === null && batch.lost.has(signal.id)) continue;
+      await unlessLocked(batch.locked, joiningKey(signal), async () =>
+        provisional.replayed(number, alarm, claim === null ? null : await ordered(claim, alarm)),
+      );
+    }
+    return batch.locked;
+  }
+
+  /** What waits for a locked household's claim is done again with it: nothing of it counts twice. */
+  async function unlessLocked(locked: Set<string>, key: string, work: () => Promise<void>): Promise<void> {
+    if (locked.has(key)) return;
+    try {
+      await work();
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      locked.add(key);
     }
   }
 
-  async function keepAll(signals: readonly Signal[], alarms: Map<string, string | null>): Promise<void> {
+  async function keepAll(all: readonly Signal[], batch: Batch): Promise<void> {
+    const signals = all.filter((signal) => !batch.locked.has(joiningKey(signal)));
     if (signals.length === 0) return;
     const told = signals.map((signal) => ({ ...signal, marks: [...signal.marks, 'spilled' as const] }));
     try {
       const receipts = await keep(told);
-      signals.forEach(({ id }, index) => alarms.set(id, receipts[index]?.alarm ?? null));
+      signals.forEach(({ id }, index) => batch.alarms.set(id, receipts[index]?.alarm ?? null));
     } catch (error) {
+      if (isLocked(error)) return keepParts(signals, batch);
       if (error instanceof CentreError) throw error;
       // One of them is poisoned: each gets its own transaction, still in order.
-      if (signals.length > 1) for (const one of signals) await keepAll([one], alarms);
-      else for (const one of told) await keepPoisoned(one, error, alarms);
+      if (signals.length > 1) for (const one of signals) await keepAll([one], batch);
+      else for (const one of told) await unlessLocked(batch.locked, joiningKey(one), () => keepPoisoned(one, error, batch));
     }
   }
 
-  /** As bytes, no rules run. What cannot even be kept so stops nobody behind it: it is set aside for a technician. */
-  async function keepPoisoned(signal: Signal, error: unknown, alarms: Map<string, string | null>): Promise<void> {
+  async function keepParts(signals: readonly Signal[], batch: Batch): Promise<void> {
+    const byKey = groupedBy(signals, joiningKey);
+    if (byKey.size > 1) for (const group of partsOf([...byKey.values()])) await keepAll(group, batch);
+    else for (const key of byKey.keys()) batch.locked.add(key);
+  }
+
+  /** As bytes, no rules run; then without them, and they are set aside for a technician. It stops nobody behind it. */
+  async function keepPoisoned(signal: Signal, error: unknown, batch: Batch): Promise<void> {
     const { id, device, protocol } = signal;
     log.error('signal-processing-failed', { signal: id, device, protocol, error });
+    const bytes = asBytes(signal);
+    if (await isKept(bytes, batch)) return;
+    await setAside(id, signal.raw);
+    if (!(await isKept({ ...bytes, household: null, raw: new Uint8Array() }, batch))) batch.lost.add(id);
+  }
+
+  async function isKept(signal: Signal, { alarms }: Batch): Promise<boolean> {
+    const { id, device, protocol } = signal;
     try {
-      const [receipt] = await keep([asBytes(signal)]);
+      const [receipt] = await keep([signal]);
       alarms.set(id, receipt?.alarm ?? null);
-    } catch (again) {
-      if (again instanceof CentreError) throw again;
-      log.error('signal-not-kept', { signal: id, device, protocol, error: again });
-      await setAside(id, signal.raw);
+      return true;
+    } catch (error) {
+      if (error instanceof CentreError) throw error;
+      log.error('signal-not-kept', { signal: id, device, protocol, error });
+      return false;
     }
   }
 
@@ -120,13 +179,16 @@ export function createReplay(parts: ReplayParts): (entries: readonly SpillEntry[
   }
 
   /** One whose signal came over before the centre was started: the alias says which alarm it became. */
-  async function replayClaim(seq: number, payload: Uint8Array): Promise<void> {
+  async function replayClaim(seq: number, payload: Uint8Array, keys: ReadonlyMap<string, string>, locked: Set<string>): Promise<void> {
     const claim = decodeClaim(payload);
     if (claim === null) return setAside(`unknown-${seq}`, payload);
-    if (settled.delete(claim.number)) return;
-    const result = await ordered(claim, await store.alarmOf(claim.number));
-    settled.delete(claim.number);
-    provisional.replayed(claim.number, null, result);
+    const { number } = claim;
+    await unlessLocked(locked, keys.get(number) ?? claimKey(number), async () => {
+      if (settled.delete(number)) return;
+      const result = await ordered(claim, await store.alarmOf(number));
+      settled.delete(number);
+      provisional.replayed(number, null, result);
+    });
   }
 
   async function ordered(claim: SpilledClaim, alarm: string | null): Promise<ReplayedClaim> {
@@ -145,6 +207,9 @@ export function createReplay(parts: ReplayParts): (entries: readonly SpillEntry[
     try {
       return await order(alarm, claim);
     } catch (error) {
+      // The desk has tried for some seconds.
+      if (error instanceof CentreError && systemCode(error.cause) === LOCKED)
+        throw new CentreError('household-locked', 'The alarm of a claim is locked: it is given later.', { cause: error.cause });
       if (error instanceof CentreError) throw error;
       log.error('spilled-claim-failed', { account: claim.account, alarm, error });
       return { refused: 'unknown-alarm' };

@@ -14,9 +14,13 @@ import { RunningClock, sleep } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Role } from '../alarms/command.ts';
+import { joiningKey } from '../alarms/correlate.ts';
 import { createBell } from './bell.ts';
 import type { Keeper, LiveKeeper, Receipt } from './keep.ts';
+import { createDrain } from './spill-drain.ts';
+import { SpillLeft } from './spill-left.ts';
 import type { OpenedSpill, SpillEntry, SpillKind } from './spill-log.ts';
+import type { Replay } from './spill-replay.ts';
 import {
   LOOK_EVERY_MS,
   type SpillCounts,
@@ -27,15 +31,10 @@ import {
   spareOf,
   AWAY_AFTER_MS,
 } from './spill-mode.ts';
-import { createWaitingSignals } from './spill-waiting.ts';
+import { type WaitingSignal, createWaitingSignals } from './spill-waiting.ts';
 import { createProvisionalAlarms, type ProvisionalAlarms } from './spill-provisional.ts';
 import { decodeClaim, decodeSignal, encodeClaim, encodeSignal } from './spill-record.ts';
 
-/** Taken over in one transaction. */
-const BATCH = 256;
-const RETRY_MS: Milliseconds = 200;
-/** The driver gives up on a statement after 4 s: longer than any transaction of the keeper that began before can take. */
-const LANES_PATIENCE_MS: Milliseconds = 15_000;
 const STOP_PATIENCE_MS: Milliseconds = 1000;
 
 export interface Spill extends Keeper {
@@ -54,11 +53,6 @@ export interface Spill extends Keeper {
   stop(): Promise<void>;
 }
 
-interface Held {
-  readonly entry: SpillEntry;
-  readonly receivedAt: Instant | null;
-}
-
 const away = (cause?: unknown): CentreError =>
   new CentreError('store-away', 'PostgreSQL is away, and the spill cannot stand in for it: nothing is acknowledged.', { cause });
 
@@ -67,7 +61,7 @@ export function createSpill(parts: {
   readonly opened: OpenedSpill;
   readonly live: LiveKeeper;
   /** Given what came before, so that both know the same provisional alarms. */
-  readonly replayWith: (provisional: ProvisionalAlarms) => (entries: readonly SpillEntry[]) => Promise<void>;
+  readonly replayWith: (provisional: ProvisionalAlarms) => Replay;
   readonly clock: Clock;
   readonly log: Log;
 }): Spill {
@@ -77,46 +71,55 @@ export function createSpill(parts: {
   const replay = parts.replayWith(provisional);
   const counts = { spilled: 0, replayed: 0, refused: 0 };
   let mode: SpillMode = opened.entries.length > 0 ? 'replaying' : 'live';
-  const left: Held[] = [];
-  let signalsLeft = 0;
+  const left = new SpillLeft();
   let lastAppend: Promise<unknown> = Promise.resolve();
   let watched = 0;
   const awayNow = createBell(away);
   let quiet: Milliseconds = 0;
   let committed = false;
   let lookedAt = clock.monotonic();
-  let draining: Promise<void> | null = null;
-  let stopped = false;
   const waiting = createWaitingSignals({
     live,
     clock,
     committed: () => (committed = true),
+    heard: () => (committed = true),
     refused: () => (counts.refused += 1),
+    lockedAway,
   });
   const stopping = createBell(away);
-  const pause = (span: Milliseconds): Promise<void> =>
-    stopped ? Promise.resolve() : stopping.orRung(sleep(clock, span)).catch(() => undefined);
+  const drain = createDrain({
+    left,
+    file,
+    live,
+    replay,
+    clock,
+    log,
+    mode: () => mode,
+    happened,
+    replayed(signals, anything) {
+      counts.replayed += signals;
+      committed ||= anything;
+    },
+    lastAppend: () => lastAppend,
+    stopping,
+  });
 
   for (const entry of opened.entries) restore(entry);
   const timer = clock.every(LOOK_EVERY_MS, look);
-  drain();
+  drain.begin();
 
   function restore(entry: SpillEntry): void {
     const signal = entry.kind === 'signal' ? decodeSignal(entry.payload) : null;
     if (signal !== null) provisional.add(signal);
     const claim = entry.kind === 'claim' ? decodeClaim(entry.payload) : null;
     if (claim !== null) provisional.restore(claim);
-    enqueue(entry, signal?.receivedAt ?? null);
-  }
-
-  function enqueue(entry: SpillEntry, receivedAt: Instant | null): void {
-    left.push({ entry, receivedAt });
-    if (entry.kind === 'signal') signalsLeft += 1;
+    if (entry.kind === 'signal') left.addSignal(entry, signal);
+    else left.addClaim(entry, claim);
   }
 
   function look(): void {
     const now = clock.monotonic();
-    quiet = quietAfter(quiet, { waiting: waiting.size() > 0 || watched > 0, committed, elapsed: now - lookedAt });
+    quiet = quietAfter(quiet, { waiting: waiting.pressing() > 0 || watched > 0, committed, elapsed: now - lookedAt });
     lookedAt = now;
     committed = false;
     if (quiet >= AWAY_AFTER_MS) happened('no-commit');
@@ -128,9 +131,11 @@ export function createSpill(parts: {
     mode = modeAfter(mode, event);
     if (mode === before) return;
     if (mode === 'spilling') goAway(before);
-    else if (before === 'spilling') log.warn('spill-replaying', { count: signalsLeft });
+    else if (before === 'spilling') log.warn('spill-replaying', { count: left.signals });
     if (mode === 'live') {
       log.warn('spill-emptied', { count: counts.replayed });
+      // What came of a locked household while the last was taken over goes behind what is held of it.
+      for (const key of left.held()) spillAll(waiting.takeOf(key));
       waiting.submit();
     }
     if ((mode === 'spilling') !== (before === 'spilling'))
@@ -141,32 +146,41 @@ export function createSpill(parts: {
   function goAway(before: SpillMode): void {
     log.error('spill-began', { count: waiting.size(), code: before });
     quiet = 0;
-    for (const one of waiting.take()) spillOne(one.signal).then(one.kept, one.failed);
+    drain.lanesAway();
+    spillAll(waiting.take());
     awayNow.ring();
-    drain();
+    drain.begin();
+  }
+
+  /** One household is locked, and PostgreSQL is not away: only what comes of it goes behind. */
+  function lockedAway(key: string, all: readonly WaitingSignal[]): void {
+    log.warn('spill-household-locked', { count: all.length });
+    left.hold(key);
+    spillAll(all);
+    drain.begin();
+  }
+
+  function spillAll(all: readonly WaitingSignal[]): void {
+    for (const one of all) spillOne(one.signal).then(one.kept, one.failed);
   }
 
   async function spillOne(signal: Signal): Promise<Receipt> {
     let shown = { number: null as string | null, first: false };
-    await append('signal', encodeSignal(signal), spareOf(signal), signal.receivedAt, () => {
-      counts.spilled += 1;
-      shown = provisional.add(signal);
-    });
+    const wrote = left.writing(joiningKey(signal));
+    try {
+      await append('signal', encodeSignal(signal), spareOf(signal), (entry) => {
+        left.addSignal(entry, signal);
+        counts.spilled += 1;
+        shown = provisional.add(signal);
+      });
+    } finally {
+      wrote();
+    }
     return { verdict: 'spilled', alarm: shown.number, first: shown.first };
   }
 
-  /** @param appended what must be so before the entry can be taken over */
-  async function append(
-    kind: SpillKind,
-    payload: Uint8Array,
-    spare: number,
-    receivedAt: Instant | null,
-    appended?: () => void,
-  ): Promise<void> {
-    const done = file.append(kind, payload, spare).then((seq) => {
-      enqueue({ seq, kind, payload }, receivedAt);
-      appended?.();
-    });
+  async function append(kind: SpillKind, payload: Uint8Array, spare: number, appended: (entry: SpillEntry) => void): Promise<void> {
+    const done = file.append(kind, payload, spare).then((seq) => appended({ seq, kind, payload }));
     lastAppend = done.catch(() => undefined);
     try {
       await done;
@@ -192,55 +206,11 @@ export function createSpill(parts: {
     return mode;
   }
 
-  function drain(): void {
-    if (draining !== null || mode === 'live' || stopped) return;
-    draining = run().finally(() => {
-      draining = null;
-      drain();
-    });
-  }
-
-  async function run(): Promise<void> {
-    // What the keeper had in a transaction may still be committed: then it is found, and not kept twice.
-    const patience = clock.monotonic() + LANES_PATIENCE_MS;
-    while (live.underWay() > 0 && clock.monotonic() < patience && !stopped) await pause(RETRY_MS / 4);
-    let failures = 0;
-    while (mode !== 'live' && !stopped) {
-      // Nothing is appended any more; what was under way is durable, or was not acknowledged.
-      if (mode === 'handing-over') await lastAppend;
-      if (await taken(left.slice(0, BATCH), failures)) {
-        failures = 0;
-        continue;
-      }
-      failures += 1;
-      await pause(RETRY_MS);
-    }
-  }
-
-  async function taken(batch: readonly Held[], failures: number): Promise<boolean> {
-    try {
-      await replay(batch.map(({ entry }) => entry));
-    } catch (error) {
-      if (!(error instanceof CentreError) && failures % 50 === 0) log.error('spill-not-replayed', { count: signalsLeft, error });
-      happened('failed');
-      return false;
-    }
-    left.splice(0, batch.length);
-    const signals = batch.filter(({ entry }) => entry.kind === 'signal').length;
-    signalsLeft -= signals;
-    counts.replayed += signals;
-    const last = batch.at(-1)?.entry.seq;
-    // Not waited for: a disk that hangs must not keep PostgreSQL from taking over the rest.
-    if (last !== undefined) void file.done(last);
-    committed = true;
-    happened('committed');
-    if (left.length === 0) happened('empty');
-    else if (left.length <= BATCH) happened('nearly-empty');
-    return true;
-  }
-
   return {
-    keep: (signal) => (mode === 'live' || mode === 'handing-over' ? waiting.wait(signal, mode !== 'live') : keepBehind(signal)),
+    keep(signal) {
+      if (mode === 'spilling' || mode === 'replaying') return keepBehind(signal);
+      return left.isHeld(joiningKey(signal)) ? spillOne(signal) : waiting.wait(signal, mode !== 'live');
+    },
     waiting: () => waiting.size(),
     async orAway(work) {
       watched += 1;
@@ -264,23 +234,27 @@ export function createSpill(parts: {
     provisional: () => provisional.all(),
     claim(number, { account, roles }, at) {
       const claim = { number, account, roles, at };
-      return provisional.claim(claim, () => append('claim', encodeClaim(claim), 0, null));
+      return provisional.claim(claim, () =>
+        append('claim', encodeClaim(claim), 0, (entry) => {
+          left.addClaim(entry, claim);
+          drain.begin();
+        }),
+      );
     },
     listen: (listener) => provisional.listen(listener),
     counts() {
       const { bytes, fault, aside } = file.state();
-      const oldestAt = left.find(({ receivedAt }) => receivedAt !== null)?.receivedAt ?? null;
-      return { mode, fault, bytes, aside, signals: signalsLeft, oldestAt, ...counts };
+      return { mode, fault, bytes, aside, signals: left.signals, oldestAt: left.oldestAt(), ...counts };
     },
     async stop() {
-      stopped = true;
+      const drained = drain.stop();
       stopping.ring();
       timer.cancel();
       // What still waits is not acknowledged, and its device sends it again.
       for (const { failed } of waiting.take()) failed(away());
       await lastAppend;
       // A batch that hangs is replayed by the next start.
-      await Promise.race([draining, sleep(new RunningClock(), STOP_PATIENCE_MS)]);
+      await Promise.race([drained, sleep(new RunningClock(), STOP_PATIENCE_MS)]);
       await file.stop();
     },
   };

@@ -361,6 +361,8 @@ class FakeStore implements SignalStore, SpillStore {
   /** Commits, and the answer is lost. */
   mute = false;
   poison = new Set<string>();
+  /** Joining keys that somebody holds. */
+  readonly locked = new Set<string>();
   readonly rows: Signal[] = [];
   readonly aliases = new Map<string, string>();
   doubled = 0;
@@ -368,6 +370,7 @@ class FakeStore implements SignalStore, SpillStore {
   keep(signals: readonly Signal[]): Promise<Receipt[]> {
     return this.#do(() => {
       if (signals.some(({ id, meaning }) => this.poison.has(id) && meaning.kind !== 'unreadable')) throw new TypeError('poison');
+      if (signals.some((one) => this.locked.has(joiningKey(one)))) throw new CentreError('household-locked', 'locked');
       for (const one of signals) {
         // Tried again after its answer was lost, a live signal is a duplicate for the rules; replaying must have looked before.
         if (!this.rows.some(({ id }) => id === one.id)) this.rows.push(one);
@@ -383,6 +386,9 @@ class FakeStore implements SignalStore, SpillStore {
     return this.#do(() => {
       for (const { number, alarm } of aliases) this.aliases.set(number, alarm);
     });
+  }
+  probe(): Promise<void> {
+    return this.#do(() => {});
   }
   alarmOf(number: string): Promise<string | null> {
     return this.#do(() => this.aliases.get(number) ?? null);
@@ -426,6 +432,7 @@ async function begin(
     known: (ids) => never(() => store.known(ids)),
     name: (aliases) => never(() => store.name(aliases)),
     alarmOf: (number) => never(() => store.alarmOf(number)),
+    probe: () => never(() => store.probe()),
   };
   const live: LiveKeeper = createKeeper({ store: dying, ladderFor, keyOf: joiningKey, log: SILENT });
   const spill = createSpill({
@@ -645,9 +652,15 @@ await t.test('what is written beside signals leaves nothing behind in a spill th
     collect();
     return process.memoryUsage().heapUsed;
   };
-  const before = await heap(5000);
-  const grown = (await heap(20_000)) - before;
-  t.ok(grown < 2_000_000, `20,000 registrations: ${grown} bytes`);
+  let before = await heap(5000);
+  const grown: number[] = [];
+  // What is left behind is left behind each time; what the rest of the process keeps (code, timers of other parts) is not.
+  for (let round = 0; round < 4; round++) {
+    const after = await heap(20_000);
+    grown.push(after - before);
+    before = after;
+  }
+  t.ok(Math.min(...grown) < 1_000_000, `20,000 registrations each: ${grown.join(', ')} bytes`);
   await run.spill.stop();
 });
 
@@ -666,6 +679,8 @@ await t.test('any order of signals, absences, lost answers and crashes: nothing 
     { weight: 3, arbitrary: fc.constant({ do: 'back' as const }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(50, 300, 1200) }) },
     { weight: 1, arbitrary: fc.constant({ do: 'crash' as const }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('lock' as const), source: fc.constantFrom('A', 'B', 'C') }) },
+    { weight: 2, arbitrary: fc.constant({ do: 'unlock' as const }) },
   );
   const spilled = { runs: 0 };
   await fc.assert(
@@ -699,6 +714,8 @@ await t.test('any order of signals, absences, lost answers and crashes: nothing 
           }
         } else if (one.do === 'pass') await run.pass(one.ms);
         else if (one.do === 'crash') await crash();
+        else if (one.do === 'lock') store.locked.add(`source:mqtt:${one.source}`);
+        else if (one.do === 'unlock') store.locked.clear();
         else {
           store.away = one.do === 'away';
           store.mute = one.do === 'mute';
@@ -706,8 +723,13 @@ await t.test('any order of signals, absences, lost answers and crashes: nothing 
       }
       store.away = false;
       store.mute = false;
-      for (let n = 0; n < 40 && (run.spill.counts().mode !== 'live' || run.spill.waiting() > 0); n++) await run.pass(200);
-      if (run.spill.counts().mode !== 'live' || run.spill.waiting() > 0) throw new Error(`not over: ${JSON.stringify(run.spill.counts())}`);
+      store.locked.clear();
+      const isBusy = (): boolean => {
+        const { mode, signals } = run.spill.counts();
+        return mode !== 'live' || signals > 0 || run.spill.waiting() > 0;
+      };
+      for (let n = 0; n < 40 && isBusy(); n++) await run.pass(200);
+      if (isBusy()) throw new Error(`not over: ${JSON.stringify(run.spill.counts())}`);
       await run.spill.stop();
       rmSync(path.dirname(at), { recursive: true, force: true });
       const ids = store.rows.map(({ id }) => id);
