@@ -105,7 +105,7 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
         const answer = await claimProvisional(parts, viewer, number, body.command);
         if (answer !== null) return answer;
         const known = await numberOf(parts, number);
-        return known === null ? unknownAlarm(number) : give(parts, viewer, known, body);
+        return known === null ? unknownAlarm(number) : give(parts, viewer, known, body, number);
       },
     }),
     route({
@@ -128,18 +128,19 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
   ];
 }
 
-async function give(parts: AlarmRouteParts, viewer: Viewer, number: string, body: OrderBody): Promise<Answer> {
+/** @param asked under which number: who does not see the alarm is not told the other one */
+async function give(parts: AlarmRouteParts, viewer: Viewer, number: string, body: OrderBody, asked = number): Promise<Answer> {
   const { desk, clock, board } = parts;
   const ordered = commandOf(body);
   if (!mayOrder(viewer.roles, ordered.command)) {
     // An alarm that the account does not see, and one that is closed, are said first: that order is fixed.
     const alarm = (await board.one(viewer, number))?.alarm;
-    if (alarm === undefined) return unknownAlarm(number);
+    if (alarm === undefined) return unknownAlarm(asked);
     if (alarm.state === 'closed') return refusal('already-closed', alarm.closedBy ?? undefined);
     return refusal('not-allowed');
   }
   const command = await complete(parts, viewer, number, ordered);
-  if (command === null) return unknownAlarm(number);
+  if (command === null) return unknownAlarm(asked);
   const now = clock.now();
   const answer = await desk.order({
     number,
@@ -151,7 +152,7 @@ async function give(parts: AlarmRouteParts, viewer: Viewer, number: string, body
     visible: (alarm) => seesAlarm(viewer, alarm, now),
   });
   if ('alarm' in answer) return json(answer.alarm);
-  if (answer.refused === 'unknown-alarm') return unknownAlarm(number);
+  if (answer.refused === 'unknown-alarm') return unknownAlarm(asked);
   // The desk knows only that there is nobody to ask; why, the roster has said.
   const refused = answer.refused === 'nobody-on-duty' ? (command.refused ?? answer.refused) : answer.refused;
   return refusal(refused, 'by' in answer ? answer.by : undefined);

@@ -6,8 +6,8 @@
  * `{"ask":"<id>","claim":{"number","account","roles","at"}}` and is answered `{"answer":"<id>","result":ProvisionalAnswer}`, or
  * `{"failed":"<id>"}` when the claim could not be made durable: then nobody has the alarm.
  *
- * Limits: 64 connections (a new one takes the place of the oldest that has not said hello, else it is closed), 64 KiB a line of a client, 5 s for the hello, 1 MiB that a client has not read
- * (it is ended and begins anew). A `whole` names the most urgent alarms; where there are more than a line takes, each of the
+ * Limits: 64 connections (a new one takes the place of the oldest that has not said hello, else it is closed), 64 KiB a line of a
+ * client, 5 s for the hello, 1 MiB that a client has not read (it is ended and begins anew). A `whole` names the most urgent alarms; where there are more than a line takes, each of the
  * others follows as a line of its own, as fast as the client reads.
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
@@ -18,6 +18,7 @@ import type { DirectNews, ProvisionalAlarm } from '../alarms/provisional.ts';
 import type { Clock, Milliseconds, Timer } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { createRefusals } from './refusals.ts';
 import type { Spill } from './spill.ts';
 
 export const DIRECT_LIMITS = { connections: 64, line: 64 * 1024, outstanding: 1024 * 1024, whole: 512 * 1024 } as const;
@@ -56,6 +57,7 @@ export async function startDirectStream(parts: {
   const token = digest(parts.token);
   const clients = new Set<Client>();
   const counts = { refused: 0, ended: 0 };
+  const refusals = createRefusals({ event: 'direct-client-refused', clock, log });
   const serve = (socket: Socket): void => {
     if (clients.size >= DIRECT_LIMITS.connections) {
       counts.refused += 1;
@@ -74,12 +76,13 @@ export async function startDirectStream(parts: {
       knows: (shown) => timingSafeEqual(digest(shown), token),
       refused: (code) => {
         counts.refused += 1;
-        log.warn('direct-client-refused', { source: socket.remoteAddress ?? '', code });
+        refusals.add(socket.remoteAddress ?? '', code);
       },
       ended: (code) => {
         counts.ended += 1;
         log.warn('direct-client-ended', { source: socket.remoteAddress ?? '', code });
       },
+      failed: (error) => log.error('direct-claim-failed', { error }),
       gone: () => clients.delete(client),
     });
     clients.add(client);
@@ -120,6 +123,7 @@ export async function startDirectStream(parts: {
     counts: () => ({ connected: [...clients].filter(({ known }) => known).length, ...counts }),
     async stop() {
       pulse.cancel();
+      refusals.stop();
       unlisten();
       unfollow();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -135,10 +139,11 @@ interface ClientParts {
   readonly knows: (token: string) => boolean;
   readonly refused: (code: string) => void;
   readonly ended: (code: string) => void;
+  /** A fault of ours. */
+  readonly failed: (error: unknown) => void;
   readonly gone: () => void;
 }
 
-/** One console process. */
 class Client {
   readonly #socket: Socket;
   readonly #parts: ClientParts;
@@ -208,7 +213,7 @@ class Client {
     try {
       this.#write({ answer: ask, result: await this.#parts.spill.claim(number, { account, roles }, at) });
     } catch (error) {
-      if (!(error instanceof CentreError)) throw error;
+      if (!(error instanceof CentreError)) this.#parts.failed(error);
       this.#write({ failed: ask });
     }
   }
@@ -269,14 +274,13 @@ function askOf(said: Record<string, unknown>): Ask | null {
   return { ask, number, account, at, roles: Array.isArray(roles) ? ROLES.filter((role) => roles.includes(role)) : [] };
 }
 
-function parsed(line: string): Record<string, unknown> {
+const parsed = (line: string): Record<string, unknown> => {
   try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+    return Object(JSON.parse(line)) as Record<string, unknown>;
   } catch {
     return {};
   }
-}
+};
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 

@@ -3,11 +3,12 @@ import { type Admission, type Situation, joiningKey } from '../alarms/correlate.
 import type { DeskAnswer } from '../alarms/desk.ts';
 import { type ReplayedClaim, provisionalNumber, provisionalOf } from '../alarms/provisional.ts';
 import type { Signal } from '../alarms/signal.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Instant } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
 import { type Admit, type Receipt, type SignalStore, asBytes } from './keep.ts';
+import { HELD_FOR_MS } from './hold.ts';
 import { groupedBy, isLocked, partsOf } from './keep-parts.ts';
 import type { SpillEntry, SpillLog } from './spill-log.ts';
 import { claimKey } from './spill-left.ts';
@@ -78,7 +79,7 @@ export function createReplay(parts: ReplayParts): Replay {
       else if (kind === 'signal') await setAside(`unknown-${seq}`, payload);
     }
     if (entries.length === 0) await store.probe();
-    const locked = await replaySignals(signals);
+    const locked = await replaySignals(provenLater(signals));
     const keys = new Map(signals.map((signal) => [provisionalNumber(signal.id), joiningKey(signal)]));
     for (const { kind, seq, payload } of entries) if (kind === 'claim') await replayClaim(seq, payload, keys, locked);
     return locked;
@@ -215,4 +216,18 @@ export function createReplay(parts: ReplayParts): Replay {
       return { refused: 'unknown-alarm' };
     }
   }
+}
+
+/** What came without credentials was kept at once; where the same message followed with them in time, it was the unit's. */
+function provenLater(signals: readonly Signal[]): Signal[] {
+  const messageOf = ({ source, messageId, digest }: Signal): string =>
+    JSON.stringify([source, messageId, Buffer.from(digest).toString('base64')]);
+  const proven = new Map<string, Instant>();
+  for (const signal of signals) if (!signal.marks.includes('unauthenticated')) proven.set(messageOf(signal), signal.receivedAt);
+  return signals.map((signal) => {
+    if (!signal.marks.includes('unauthenticated')) return signal;
+    const at = proven.get(messageOf(signal));
+    const isIt = at !== undefined && at >= signal.receivedAt && at - signal.receivedAt <= HELD_FOR_MS;
+    return isIt ? { ...signal, marks: signal.marks.filter((mark) => mark !== 'unauthenticated') } : signal;
+  });
 }

@@ -25,6 +25,7 @@ import {
   beginSegment,
   doneFrame,
   doneUpTo,
+  highestNumber,
   readSegments,
   syncFolder,
   takeAway,
@@ -75,7 +76,6 @@ export async function openSpillFile(parts: SpillFileParts): Promise<OpenedSpill>
   return { entries, log: file };
 }
 
-/** Takes nothing until the next start. */
 function unusable(cause: unknown): SpillLog {
   return {
     append: () => Promise.reject(new NotSpilled('broken', { cause })),
@@ -114,7 +114,7 @@ class SpillFile implements SpillLog {
     this.#parts = parts;
     this.#segments = [...found.segments];
     this.#aside = found.aside;
-    this.#seq = found.frames.reduce((most, { seq }) => Math.max(most, seq), 0);
+    this.#seq = highestNumber(found);
     this.#doneUpTo = found.frames.reduce((most, frame) => Math.max(most, doneUpTo(frame)), 0);
   }
 

@@ -81,6 +81,13 @@ async function cutOff(file: string, at: number): Promise<void> {
   }
 }
 
+/** The highest number that was given; a segment of which nothing can be read says at least by its name where it began. */
+export const highestNumber = ({ frames, segments }: FoundSegments): number =>
+  [...segments.map(({ file }) => Number.parseInt(path.basename(file), 10) || 0), ...frames.map(({ seq }) => seq)].reduce(
+    (most, number) => Math.max(most, number),
+    0,
+  );
+
 /** Makes what was created, renamed or removed in the folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

@@ -366,10 +366,12 @@ class FakeStore implements SignalStore, SpillStore {
   readonly rows: Signal[] = [];
   readonly aliases = new Map<string, string>();
   doubled = 0;
+  unbearable: (one: Signal) => boolean = () => false;
 
   keep(signals: readonly Signal[]): Promise<Receipt[]> {
     return this.#do(() => {
       if (signals.some(({ id, meaning }) => this.poison.has(id) && meaning.kind !== 'unreadable')) throw new TypeError('poison');
+      if (signals.some(this.unbearable)) throw new RangeError('not even as bytes');
       if (signals.some((one) => this.locked.has(joiningKey(one)))) throw new CentreError('household-locked', 'locked');
       for (const one of signals) {
         // Tried again after its answer was lost, a live signal is a duplicate for the rules; replaying must have looked before.
@@ -600,6 +602,64 @@ await t.test('poison in the spill stops nobody', async (t) => {
   await next.spill.stop();
 });
 
+await t.test('what not even bare bytes bring into PostgreSQL is an alarm without them, or stays shown until it is claimed', async (t) => {
+  const at = folder(t);
+  const store = new FakeStore();
+  store.away = true;
+  const run = await begin(at, store);
+  const [bad, worse] = [of('A'), of('B')];
+  const kept = [bad, worse].map((one) => run.spill.keep(one));
+  await run.pass(1300);
+  await Promise.all(kept);
+  store.unbearable = ({ id, raw }) => (id === bad.id && raw.length > 0) || id === worse.id;
+  store.away = false;
+  await until('live', async () => {
+    await run.pass(100);
+    return run.spill.counts().mode === 'live';
+  });
+  t.match(store.rows, [{ id: bad.id, raw: { length: 0 }, meaning: { role: 'unreadable' } }]);
+  t.match(run.spill.provisional(), [{ number: provisionalNumber(worse.id) }], 'nowhere else, so still shown');
+  t.equal(run.spill.counts().aside, 2);
+  t.match(await run.spill.claim(provisionalNumber(worse.id), { account: 'kari', roles: ['operator'] }, START), {
+    claimed: { claimedBy: 'kari' },
+  });
+  await until('somebody took it', async () => {
+    await run.pass(100);
+    return run.spill.provisional().length === 0;
+  });
+  await run.spill.stop();
+});
+
+await t.test("what came without credentials and again with them is the unit's", async (t) => {
+  const store = new FakeStore();
+  store.away = true;
+  const run = await begin(folder(t), store);
+  const one = of('A');
+  const kept = [
+    run.spill.keep({ ...one, marks: ['unauthenticated'] }),
+    run.spill.keep({ ...one, id: of('A').id, receivedAt: one.receivedAt + 3000 }),
+    run.spill.keep({ ...of('B'), marks: ['unauthenticated'] }),
+  ];
+  await run.pass(1300);
+  await Promise.all(kept);
+  store.away = false;
+  await live(run);
+  t.same(
+    store.rows.map(({ marks }) => marks),
+    [['spilled'], ['spilled'], ['unauthenticated', 'spilled']],
+  );
+  await run.spill.stop();
+});
+
+await t.test('numbers go on behind a segment of which only the name can be read', async (t) => {
+  const at = folder(t);
+  await (await opened(at)).log.stop();
+  writeFileSync(path.join(at, '000000000000900.spill'), 'nothing that can be read');
+  const file = await opened(at);
+  t.ok((await file.log.append('signal', bytes('x'))) > 900);
+  await file.log.stop();
+});
+
 await t.test('a spill that takes nothing: no acknowledgement while PostgreSQL is away, and none is missing once it is back', async (t) => {
   const at = folder(t);
   writeFileSync(at, 'no folder');
@@ -814,7 +874,8 @@ function client(
 await t.test('the direct stream: who may listen, and what ends a client', async (t) => {
   const listeners = new Set<(news: DirectNews) => void>();
   let alarms: ProvisionalAlarm[] = [];
-  let fails = false;
+  let fails: Error | null = null;
+  const refused: number[] = [];
   const time = new MovableClock();
   const stream = await startDirectStream({
     spill: {
@@ -824,15 +885,14 @@ await t.test('the direct stream: who may listen, and what ends a client', async 
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
-      claim: (number) =>
-        fails ? Promise.reject(new CentreError('store-away', 'full')) : Promise.resolve({ refused: 'gone', alarm: number }),
+      claim: (number) => (fails !== null ? Promise.reject(fails) : Promise.resolve({ refused: 'gone', alarm: number })),
     },
     token: 'the secret',
     bind: '127.0.0.1',
     port: 0,
     tls: null,
     clock: time,
-    log: SILENT,
+    log: { ...SILENT, warn: (event, fields) => void (event === 'direct-client-refused' && refused.push(fields?.count ?? 1)) },
   });
   t.teardown(() => stream.stop());
   const hello = '{"hello":"the secret"}\n';
@@ -845,6 +905,7 @@ await t.test('the direct stream: who may listen, and what ends a client', async 
     await until('it is ended', () => stranger.closed());
     t.same(stranger.lines, []);
   }
+  t.same(refused, [1], 'one line for all of a source');
   const dumb = client(t, stream.port, '');
   await until('it is there', () => dumb.socket.readyState === 'open');
   await time.advance(HELLO_WITHIN_MS + 2000);
@@ -854,7 +915,10 @@ await t.test('the direct stream: who may listen, and what ends a client', async 
   good.socket.write('{"ask":"1","claim":{"number":"F-1","account":"kari","roles":["operator"],"at":5}}\n');
   await until('the answer', () => good.lines.some(({ answer }) => answer === '1'));
   t.match(good.lines.at(-1), { answer: '1', result: { refused: 'gone', alarm: 'F-1' } });
-  fails = true;
+  fails = new TypeError('a fault of ours');
+  good.socket.write('{"ask":"3","claim":{"number":"F-1","account":"kari","roles":["operator"],"at":5}}\n');
+  await until('that it failed, and the process lives', () => good.lines.some(({ failed }) => failed === '3'));
+  fails = new CentreError('store-away', 'full');
   good.socket.write('{"ask":"2","claim":{"number":"F-1","account":"kari","roles":["operator"],"at":5}}\n');
   await until('that it failed', () => good.lines.some(({ failed }) => failed === '2'));
   good.socket.write('{"what":"else"}\n');
