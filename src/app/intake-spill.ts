@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Registry } from 'prom-client';
 import { admit, joiningKey } from '../alarms/correlate.ts';
 import type { Desk } from '../alarms/desk.ts';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, RunningClock } from '../base/clock.ts';
 import type { Random } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../base/settings.ts';
@@ -77,7 +77,8 @@ export async function startSpill(parts: SpillParts): Promise<StartedSpill> {
         clock,
         log,
       }),
-    clock,
+    // Real time, also where the centre's clock is moved: how long PostgreSQL takes is no matter of the centre's time.
+    clock: new RunningClock(),
     log,
   });
   cleanUp.add('spill', () => spill.stop(), STOP_PATIENCE_MS);

@@ -9,6 +9,7 @@ import process from 'node:process';
 import type { Test } from 'tap';
 import { type Person, registerOf, signIn } from '../support/outside.ts';
 import { type Centre, type ReadyFile, admin, missing, startCentre, temporary } from '../support/process.ts';
+import { until } from '../support/stores.ts';
 
 /** PEM files of a certificate for localhost and 127.0.0.1. */
 export interface Certificate {
@@ -64,6 +65,13 @@ export async function secretOf(centre: Centre, unit: string): Promise<string> {
   const { code, stdout, stderr } = await admin(centre.dataDir, ['device', 'secret', unit]);
   const secret = /[A-Za-z0-9_-]{22,}/.exec(stdout)?.[0];
   if (code !== 0 || secret === undefined) throw new Error(`no secret for ${unit}: ${stdout}${stderr}`);
+  // It counts once the centre has followed its register, at most a second later.
+  const given = performance.now();
+  await until('the centre has read its register anew', async () => {
+    const metrics = await (await fetch(`${centre.ready()?.http ?? ''}/metrics`)).text();
+    const [, age] = /^\w*register_age_seconds (\S+)$/m.exec(metrics) ?? [];
+    return Number(age ?? Number.NaN) * 1000 < performance.now() - given;
+  });
   return secret;
 }
 

@@ -68,7 +68,10 @@ await scenario('Intake, escalation and console as processes of their own do what
   const console = await scene.startCentre(['console']);
   const intake = await scene.startCentre(['intake']);
   await scene.startCentre(['escalation']);
-  t.strictSame([console.ready.mqtt, console.ready.sipUdp, intake.ready.http], [undefined, undefined, undefined]);
+  t.strictSame([console.ready.mqtt, console.ready.sipUdp], [undefined, undefined]);
+  const { http = '' } = intake.ready;
+  t.equal((await fetch(`${http}/healthz`)).status, 200, 'each process tells how it is');
+  t.equal((await fetch(`${http}/api/v1/alarms`)).status, 404, 'and is no console');
   const operator = await scene.atScreen('operator', console);
   const number = await (await scene.mqtt('NJ-1103-0001', intake)).alarms('fall');
   await operator.screen?.shows(number, 'as new');
