@@ -370,7 +370,7 @@ await t.test('a table that is locked for long poisons nothing: nothing is kept, 
   const holder = await postgres.pool.connect();
   try {
     await holder.query('set idle_in_transaction_session_timeout = 0; begin; lock table signal in share mode');
-    await t.rejects(keeper.keep(fresh('h1')), { kind: 'store' });
+    await t.rejects(keeper.keep(fresh('h1')), { code: 'household-locked' });
     await holder.query('rollback');
   } finally {
     holder.release(true);
