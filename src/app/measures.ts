@@ -31,11 +31,19 @@ export function gauge(registry: Registry, name: string, help: string, read: () =
   void made;
 }
 
+interface Named<L extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly L[];
+}
+/** One figure for each set of labels. */
+type Told<L extends string> = readonly (readonly [labels: Record<L, string>, figure: number])[];
+
 /** Figures that are told apart by their labels; read when they are asked for, and gone when they are not told any more. */
 export function gauges<L extends string>(
   registry: Registry,
-  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly L[] },
-  read: () => Promise<readonly (readonly [Record<L, string>, number])[]> | readonly (readonly [Record<L, string>, number])[],
+  { name, help, labels }: Named<L>,
+  read: () => Told<L> | Promise<Told<L>>,
 ): void {
   const made: Gauge<L> = new Gauge({
     name,
@@ -54,8 +62,8 @@ export function gauges<L extends string>(
 /** Counts of one thing, by what they were, that a part keeps itself; read when they are asked for. They only grow. */
 export function counts<L extends string>(
   registry: Registry,
-  { name, help, labels }: { readonly name: string; readonly help: string; readonly labels: readonly L[] },
-  read: () => Promise<readonly (readonly [Record<L, string>, number])[]> | readonly (readonly [Record<L, string>, number])[],
+  { name, help, labels }: Named<L>,
+  read: () => Told<L> | Promise<Told<L>>,
 ): void {
   const made: Counter<L> = new Counter({
     name,

@@ -25,7 +25,11 @@ export async function inTransaction<T>(
       return await once(postgres, begin, work);
     } catch (error) {
       if (lockWithin !== undefined && systemCode(error) === LOCKED) {
-        throw new CentreError('household-locked', 'Somebody holds a lock that this needs; all else goes on.', { cause: error });
+        throw new CentreError(
+          'household-locked',
+          'Somebody holds a lock that this needs; all else goes on. See pg_stat_activity and pg_locks for who it is.',
+          { cause: error },
+        );
       }
       const fault = storeFault(error);
       // Locked for so long that trying again did not help: as good as away. Nothing is wrong with what was to be written.
@@ -39,7 +43,9 @@ export async function inTransaction<T>(
 export const storeAway = (cause: unknown): CentreError =>
   cause instanceof CentreError
     ? cause
-    : new CentreError('store-away', 'PostgreSQL does not answer: nothing is acknowledged until it does. Look at its log.', { cause });
+    : new CentreError('store-away', 'PostgreSQL does not answer, so this could not be done or written down there. Look at its log.', {
+        cause,
+      });
 
 async function once<T>({ pool }: Postgres, begin: string, work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
   const client = await pool.connect();

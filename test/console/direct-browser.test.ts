@@ -51,7 +51,7 @@ await t.test('while the database is away', { skip, timeout: 200_000 }, async (t)
     clock.now() + 3_600_000,
   );
   const url = centre.ready.http ?? '';
-  const browser = await TestBrowser.start(url);
+  const browser = await TestBrowser.start(url, { databaseGoesAway: true });
   const device = await MqttDevice.connect(centre.ready.mqtt ?? '', 'NJ-1103-0001');
   t.teardown(async () => {
     await browser.stop();
@@ -241,7 +241,7 @@ await t.test('while the database is away', { skip, timeout: 200_000 }, async (t)
 /** The real thing: PostgreSQL stands still, devices press over both protocols. */
 await t.test('a whole centre whose PostgreSQL hangs', { skip, timeout: 200_000 }, async (t) => {
   const { centre, ready } = await startProcess(t, { args: DEMO });
-  const browser = await TestBrowser.start(ready.http);
+  const browser = await TestBrowser.start(ready.http, { databaseGoesAway: true });
   const device = await MqttDevice.connect(ready.mqtt, 'NJ-1103-0001');
   const other = await MqttDevice.connect(ready.mqtt, 'NJ-1103-0002');
   const unit = scaipUnit(ready.sipUdp, '26317');

@@ -24,20 +24,26 @@ export interface Seat {
   close(): Promise<void>;
 }
 
-/** What the tests themselves bring about: no session before sign-in, an alarm out of sight, a refusal, no network, no database. */
-const EXPECTED = /status of (40[149]|503)|ERR_INTERNET_DISCONNECTED|WebSocket connection to|ERR_CONNECTION|ERR_FAILED/;
+/** What the tests themselves bring about: no session before sign-in, an alarm out of sight, a refusal, no network. */
+const EXPECTED = /status of 40[149]|ERR_INTERNET_DISCONNECTED|WebSocket connection to|ERR_CONNECTION|ERR_FAILED/;
+
+/** And in a test whose database goes away. */
+const WITHOUT_DATABASE = /status of 503/;
 
 export class TestBrowser {
   readonly #browser: Browser;
   readonly #url: string;
   readonly #axe = readFileSync(createRequire(import.meta.url).resolve('axe-core'), 'utf8');
 
-  private constructor(browser: Browser, url: string) {
+  readonly #databaseGoesAway: boolean;
+
+  private constructor(browser: Browser, url: string, databaseGoesAway: boolean) {
     this.#browser = browser;
     this.#url = url;
+    this.#databaseGoesAway = databaseGoesAway;
   }
 
-  static async start(url: string): Promise<TestBrowser> {
+  static async start(url: string, { databaseGoesAway = false } = {}): Promise<TestBrowser> {
     const args = [
       '--no-sandbox',
       '--disable-quic',
@@ -48,7 +54,7 @@ export class TestBrowser {
       // As people have it: no sound before a gesture.
       '--autoplay-policy=document-user-activation-required',
     ];
-    return new TestBrowser(await chromium.launch({ executablePath: CHROMIUM, args }), url);
+    return new TestBrowser(await chromium.launch({ executablePath: CHROMIUM, args }), url, databaseGoesAway);
   }
 
   /** A browser of one's own, on the sign-in page. */
@@ -64,7 +70,9 @@ export class TestBrowser {
     });
     page.on('pageerror', (error) => complaints.push(`threw: ${error.message}`));
     page.on('console', (message) => {
-      if (message.type() === 'error' && !EXPECTED.test(message.text())) complaints.push(message.text());
+      const text = message.text();
+      const expected = EXPECTED.test(text) || (this.#databaseGoesAway && WITHOUT_DATABASE.test(text));
+      if (message.type() === 'error' && !expected) complaints.push(text);
     });
     await page.goto(this.#url);
     return { page, context, complaints, close: () => context.close() };
