@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { AskFailure } from '../alarms/command.ts';
 import type { Desk } from '../alarms/desk.ts';
-import type { Clock, Milliseconds } from '../base/clock.ts';
+import { type Clock, type Instant, type Milliseconds, sleep } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
@@ -11,6 +11,8 @@ import { type Escalation, knownZone } from './ladder.ts';
 
 /** Longer than a notifier may take; a worker that dies holds an ask for no longer than this. */
 const LEASE_MS: Milliseconds = 10_000;
+/** Between two tries to write down what a notifier answered, while PostgreSQL is away. */
+const RECORD_AGAIN_MS: Milliseconds = 250;
 /** Before the second, third … try; then the ask has failed and the ladder goes on without it. */
 const BACKOFF_MS: readonly Milliseconds[] = [1000, 2000, 4000, 8000, 15_000];
 /** Tries that left no result (a crash each time, a desk that throws): beyond this nobody is bothered again. */
@@ -29,14 +31,28 @@ export interface AskSenderParts {
   readonly observe?: ((lateMs: Milliseconds, ask: LeasedAsk) => void) | undefined;
   /** Called when another ask has become due at once. */
   readonly hastened: () => void;
+  /** The process ends: nothing is waited for any more. */
+  readonly ending: () => boolean;
 }
 
 /** @returns sends the ask of that id, when it is due and nobody else has it. @throws CentreError store-away */
 export function createAskSender(parts: AskSenderParts): (id: string) => Promise<void> {
-  const { ledger, desk, notifier, clock, log, observe } = parts;
+  const { ledger, notifier, clock, log, observe } = parts;
+  /** Being sent, or sent and not yet written down: PostgreSQL, back after their lease, would give them out again. */
+  const inHand = new Set<string>();
   return async (id) => {
+    if (inHand.has(id)) return;
     const now = clock.now();
     const asks = await ledger.lease(id, now, now + LEASE_MS);
+    for (const ask of asks) inHand.add(ask.id);
+    try {
+      await sendAll(asks, now);
+    } finally {
+      for (const ask of asks) inHand.delete(ask.id);
+    }
+  };
+
+  async function sendAll(asks: readonly LeasedAsk[], now: Instant): Promise<void> {
     const [lead] = asks;
     if (lead === undefined) return;
     if (lead.attempt === 1) observe?.(Math.max(0, now - lead.dueAt), lead);
@@ -56,13 +72,25 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
     // All at once: one after the other, those of a large gathered message would outlast their lease and be sent again.
     await Promise.all(
       asks.map(async (ask) => {
-        await recordAsk({ ledger, desk, clock, log }, ask, result.result, why, providerId);
+        await recorded(ask, result.result, why, providerId);
         if (result.result !== 'failed') return;
         await ledger.hasten(ask.alarm, ask.account, clock.now());
         parts.hastened();
       }),
     );
-  };
+  }
+
+  /** Until it is written down: whoever gave up would have the person told once more when PostgreSQL is back. */
+  async function recorded(ask: LeasedAsk, outcome: AskOutcome, why: AskFailure | null, providerId: string | null): Promise<void> {
+    for (;;) {
+      try {
+        return await recordAsk(parts, ask, outcome, why, providerId);
+      } catch (error) {
+        if (!(error instanceof CentreError && error.kind === 'store') || parts.ending()) throw error;
+        await sleep(clock, RECORD_AGAIN_MS);
+      }
+    }
+  }
 
   async function tried(lead: LeasedAsk, asks: readonly LeasedAsk[]): Promise<NoticeResult> {
     try {

@@ -21,7 +21,7 @@ const ENOUGH_QUEUED = 200;
 const STRAIGHT_AT_ONCE = 32;
 const REPORTS_AT_ONCE = 32;
 
-export interface AsksParts extends Omit<AskSenderParts, 'hastened'> {
+export interface AsksParts extends Omit<AskSenderParts, 'hastened' | 'ending'> {
   readonly backlog: AskBacklog;
   readonly sent: SentAsks;
   /** Opens the queues, with what their workers do with the id of an ask. */
@@ -42,7 +42,8 @@ export interface Asks {
 
 export function startAsks(parts: AsksParts): Asks {
   const { backlog, sent, reports, clock, log } = parts;
-  const send = createAskSender({ ...parts, hastened: () => fill.poke() });
+  const send = createAskSender({ ...parts, hastened: () => fill.poke(), ending: () => ending });
+  let ending = false;
   /** What is in the queues by us, and since when, until it is taken: by urgency, then by the ask. */
   const queued = new Map<Urgency, Map<string, { readonly tryAt: Instant; readonly at: Instant }>>(URGENCIES.map((one) => [one, new Map()]));
   const queue = parts.openQueue(async (id) => {
@@ -122,6 +123,7 @@ export function startAsks(parts: AsksParts): Asks {
     },
     stats: () => ({ straight, failures }),
     async stop() {
+      ending = true;
       await Promise.all([fill.stop(), sendLate.stop(), fetchReports?.stop()]);
       await queue.stop();
       await Promise.all(straightInHand.values());

@@ -5,6 +5,7 @@ import { type SmsGateway, startSmsGateway } from '../../simulators/sms-gateway.t
 import type { Recipient } from '../../src/alarms/command.ts';
 import type { Desk } from '../../src/alarms/desk.ts';
 import { RunningClock } from '../../src/base/clock.ts';
+import { CentreError } from '../../src/base/errors.ts';
 import { createLog, type Log } from '../../src/base/log.ts';
 import { type Asks, type AsksParts, startAsks } from '../../src/escalation/asks.ts';
 import type { AskQueue } from '../../src/escalation/ask.ts';
@@ -223,6 +224,36 @@ await t.test('a crash between the gateway’s answer and our record: the person 
   t.equal(gateway.messages().length, 1);
   t.equal(gateway.messages()[0]!.posted, 2);
 });
+
+await t.test(
+  'PostgreSQL away between the gateway’s answer and our record: it is written down when it is back, and nobody is texted twice',
+  async (t) => {
+    const gateway = await gatewayFor(t);
+    const number = await parts.press('h1');
+    let away = true;
+    let refused = 0;
+    const desk: Desk = {
+      order: async (order) => {
+        if (!away) return parts.desk.order(order);
+        refused += 1;
+        throw new CentreError('store-away', 'planted');
+      },
+    };
+    await dispatch(number, to('natt', SMS));
+    asking(t, gateway, { desk });
+    await until('the record was refused again and again', () => refused > 3);
+    // As if it had been away for longer than the lease: the row is there for whoever looks.
+    await postgres.pool.query("update ask set try_at = now() - interval '10 seconds'");
+    await until('the row is looked at', () => refused > 9);
+    away = false;
+    await until('it is recorded', settled);
+    t.same(await rows(), [{ account: 'natt', channel: 'sms', state: 'sent', attempts: 1 }]);
+    t.same(
+      gateway.messages().map(({ posted }) => posted),
+      [1],
+    );
+  },
+);
 
 await t.test('without a queue everything is sent straight from its row, a little later', async (t) => {
   const gateway = await gatewayFor(t);
