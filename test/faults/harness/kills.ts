@@ -9,7 +9,7 @@ import { LATE_CALM_MS, LATE_FAULT_MS, type Scenario, type Stage, type Told } fro
 /** What the watch says when it sees a fault; in peace it must say nothing. */
 export const NOTICED = ['canary-failed', 'audit-finding', 'audit-findings'] as const;
 /** What processes say of a store that was killed or stopped under them. */
-export const STORE_AWAY = [...NOTICED, 'signal-not-acknowledged', 'ask-workers-dead', 'spill-began'] as const;
+export const STORE_AWAY = [...NOTICED, 'signal-not-acknowledged', 'ask-workers-dead', 'spill-began', 'spill-not-replayed'] as const;
 
 export const calm: Scenario = {
   name: 'calm',

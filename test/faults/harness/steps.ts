@@ -10,7 +10,11 @@ export interface Steps {
   readonly late: readonly number[];
   /** The same without the time in which the truth was away by the harness' own doing. */
   readonly lateUnexplained: readonly number[];
+  /** Those that were late by more than two seconds: which, when it was done, and by how much. */
+  readonly slow: readonly string[];
 }
+
+const SLOW_MS = 2000;
 
 export interface StepRules {
   /** Names of the rungs in their order. */
@@ -26,7 +30,7 @@ export interface StepRules {
 
 /** @param timeline by alarm and version */
 export function judgeSteps(timeline: readonly TimelineRow[], rules: StepRules): Steps {
-  const steps = { done: 0, missing: [] as string[], doubled: [] as string[], late: [] as number[], lateUnexplained: [] as number[] };
+  const steps = { done: 0, missing: [] as string[], doubled: [] as string[], late: [] as number[], lateUnexplained: [] as number[], slow: [] as string[] };
   for (const rows of byAlarm(timeline)) {
     judgeWaits(rows, rules, steps);
     judgeRungs(rows, rules, steps);
@@ -51,7 +55,9 @@ function judgeWaits(rows: readonly TimelineRow[], { since, dueBefore, storeAway,
       else if (at >= since) {
         steps.done += 1;
         steps.late.push(Math.max(0, at - due));
-        steps.lateUnexplained.push(Math.max(0, at - due - overlap({ from: due, to: at }, storeAway)));
+        const late = Math.max(0, at - due - overlap({ from: due, to: at }, storeAway));
+        steps.lateUnexplained.push(late);
+        if (late > SLOW_MS) steps.slow.push(`${alarm}: ${event.what} at ${new Date(at).toISOString()}, ${Math.round(late)} ms late`);
       }
       passed.add(key);
     }
