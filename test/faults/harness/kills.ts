@@ -37,6 +37,9 @@ export async function killStore(house: House, store: StoreName): Promise<void> {
   fault.end();
 }
 
+/** How many kills are followed by another before everything is up again. */
+const TOGETHER = 0.25;
+
 export const randomKills: Scenario = {
   name: 'random-kills',
   about: 'kill -9 of every process and store at random moments',
@@ -52,8 +55,12 @@ export const randomKills: Scenario = {
         await pause(random() * 200);
         const member = house.members.find((one) => one.name === name);
         kills += 1;
-        if (member === undefined) restarts.push(killStore(house, name as StoreName));
-        else await killed(member);
+        const down = member === undefined ? killStore(house, name as StoreName) : killed(member);
+        restarts.push(down);
+        // Mostly one thing breaks at a time; now and then the next one while the first is still starting.
+        if (random() < TOGETHER) continue;
+        await down;
+        await house.ready();
       }
     }
     await Promise.all(restarts);

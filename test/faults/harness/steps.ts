@@ -30,7 +30,14 @@ export interface StepRules {
 
 /** @param timeline by alarm and version */
 export function judgeSteps(timeline: readonly TimelineRow[], rules: StepRules): Steps {
-  const steps = { done: 0, missing: [] as string[], doubled: [] as string[], late: [] as number[], lateUnexplained: [] as number[], slow: [] as string[] };
+  const steps = {
+    done: 0,
+    missing: [] as string[],
+    doubled: [] as string[],
+    late: [] as number[],
+    lateUnexplained: [] as number[],
+    slow: [] as string[],
+  };
   for (const rows of byAlarm(timeline)) {
     judgeWaits(rows, rules, steps);
     judgeRungs(rows, rules, steps);
