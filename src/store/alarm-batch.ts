@@ -8,7 +8,7 @@ import { type Instant, toIso } from '../base/clock.ts';
 import { ALARM_PARAMETERS, WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
 import { changeAsks } from './ask-effects.ts';
 import type { Postgres } from './postgres.ts';
-import { inTransaction } from './transaction.ts';
+import { type WithCommit, inTransaction } from './transaction.ts';
 
 /** What became of one change of a batch, after the commit. `locked`: nothing, somebody else has the alarm. */
 export type Outcome = { readonly before: AlarmView | null } | { readonly failed: unknown } | 'locked';
@@ -64,11 +64,11 @@ export async function changeAlarms(
   all: readonly Changing[],
   waits: boolean,
 ): Promise<{ readonly outcomes: readonly Outcome[]; readonly wrote: boolean }> {
-  return inTransaction(postgres, async (client) => {
+  return inTransaction(postgres, async (client, withCommit) => {
     const { standing, answers } = await lock(client, all, waits);
     const outcomes = all.map((one) => changeOne(one, standing.get(one.number), answers, waits));
     const written = [...standing.values()].filter(({ changes }) => changes.length > 0);
-    if (written.length > 0) await write(client, written);
+    if (written.length > 0) write(client, withCommit, written);
     return { outcomes, wrote: written.length > 0 };
   });
 }
@@ -118,7 +118,7 @@ function leaseAfter({ alarm, entries, leaseUntil }: Change): Instant | null | un
   return alarm.claim !== null && happened('claimed', 'taken-over') ? leaseUntil : undefined;
 }
 
-async function write(client: pg.ClientBase, written: readonly Standing[]): Promise<void> {
+function write(client: pg.ClientBase, withCommit: WithCommit, written: readonly Standing[]): void {
   const changes = written.flatMap((one) => one.changes);
   const now = Math.max(...changes.map(({ alarm, entries }) => entries.at(-1)?.at ?? alarm.openedAt));
   const changed = written.map(({ row, alarm, changes: made }) => {
@@ -129,7 +129,7 @@ async function write(client: pg.ClientBase, written: readonly Standing[]): Promi
   const leased = written.filter((one) => one.changes.some((change) => leaseAfter(change) !== undefined) && one.leaseUntil !== null);
   const remembered = changes.flatMap(({ alarm, remember }) => (remember === null ? [] : [{ ...remember, alarm: alarm.number }]));
   if (ended.length + leased.length + remembered.length === 0) {
-    await client.query({ name: 'write-alarms', text: WRITE, values: rows });
+    withCommit(client.query({ name: 'write-alarms', text: WRITE, values: rows }));
   } else {
     const leases = leased.map(({ alarm, leaseUntil }) => ({
       alarm: alarm.number,
@@ -137,7 +137,7 @@ async function write(client: pg.ClientBase, written: readonly Standing[]): Promi
       until: toIso(leaseUntil ?? now),
     }));
     const values = [...rows, JSON.stringify(leases), ended.map(({ alarm }) => alarm.number), JSON.stringify(remembered)];
-    await client.query({ name: 'write-alarms-for-people', text: WRITE_FOR_PEOPLE, values });
+    withCommit(client.query({ name: 'write-alarms-for-people', text: WRITE_FOR_PEOPLE, values }));
   }
-  await changeAsks(client, changes, now);
+  withCommit(changeAsks(client, changes, now));
 }

@@ -11,7 +11,7 @@ import { changeAsks } from './ask-effects.ts';
 import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from './binary-arrays.ts';
 import { type Postgres, storeFault } from './postgres.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
-import { inTransaction, storeAway } from './transaction.ts';
+import { type WithCommit, inTransaction, storeAway } from './transaction.ts';
 
 const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)';
 
@@ -39,7 +39,11 @@ export function createSignalStore(postgres: Postgres, committed: () => void): Si
   return {
     async keep(signals, admitOne, now = Math.max(...signals.map(({ receivedAt }) => receivedAt))) {
       try {
-        const receipts = await inTransaction(postgres, (client) => keepBatch(client, signals, admitOne, numbers, now), LOCK_WITHIN_MS);
+        const receipts = await inTransaction(
+          postgres,
+          (client, withCommit) => keepBatch(client, withCommit, signals, admitOne, numbers, now),
+          LOCK_WITHIN_MS,
+        );
         reached('after-commit');
         committed();
         return receipts;
@@ -77,6 +81,7 @@ class Numbers {
 
 async function keepBatch(
   client: pg.ClientBase,
+  withCommit: WithCommit,
   signals: readonly Signal[],
   admitOne: Admit,
   numbers: Numbers,
@@ -101,8 +106,8 @@ async function keepBatch(
   });
   numbers.giveBack(spare);
   const changed = memory.changed();
-  await write(client, prepared, admissions, changed, now);
-  await changeAsks(client, changed, now);
+  withCommit(write(client, prepared, admissions, changed, now));
+  withCommit(changeAsks(client, changed, now));
   reached('before-commit');
   return admissions.map(({ verdict, alarm }) => ({ verdict, alarm }));
 }

@@ -8,17 +8,18 @@ import { type Postgres, storeFault } from './postgres.ts';
 const TRIES = 6;
 const LOCKED = '55P03';
 
+/** Takes a statement that `work` has sent and whose answer it does not need: it is awaited together with the commit's. */
+export type WithCommit = (statement: Promise<unknown>) => void;
+
+type Work<T> = (client: pg.ClientBase, withCommit: WithCommit) => Promise<T>;
+
 /**
  * Runs `work` in a transaction and commits it; `work` may run again after a deadlock or a lock timeout.
  * @param lockWithin waits no longer for a lock, and leaves trying again to the caller
  * @throws CentreError household-locked when a lock was not had within `lockWithin`; store-away when there is no connection
  * or it was lost; whatever `work` throws otherwise
  */
-export async function inTransaction<T>(
-  postgres: Postgres,
-  work: (client: pg.ClientBase) => Promise<T>,
-  lockWithin?: Milliseconds,
-): Promise<T> {
+export async function inTransaction<T>(postgres: Postgres, work: Work<T>, lockWithin?: Milliseconds): Promise<T> {
   const begin = lockWithin === undefined ? 'begin' : `begin; set local lock_timeout = ${lockWithin}`;
   for (let attempt = 1; ; attempt++) {
     try {
@@ -47,16 +48,28 @@ export const storeAway = (cause: unknown): CentreError =>
         cause,
       });
 
-async function once<T>({ pool }: Postgres, begin: string, work: (client: pg.ClientBase) => Promise<T>): Promise<T> {
+/** The connection takes statements before it has answered (postgres.ts): `begin` travels with the first, `commit` with the last. */
+async function once<T>({ pool }: Postgres, begin: string, work: Work<T>): Promise<T> {
   const client = await pool.connect();
   // The connection may break between two queries; without a listener that would end the process.
   const ignore = (): void => undefined;
   client.on('error', ignore);
   let broken = true;
   try {
-    await client.query(begin);
-    const result = await work(client);
-    await client.query('commit');
+    const sent: Promise<unknown>[] = [];
+    const withCommit: WithCommit = (statement) => {
+      // Whoever throws before this one is awaited has said why.
+      statement.catch(ignore);
+      sent.push(statement);
+    };
+    withCommit(client.query(begin));
+    const result = await work(client, withCommit);
+    const committed = client.query('commit');
+    committed.catch(ignore);
+    await Promise.all(sent);
+    const { command } = await committed;
+    // After a statement that failed PostgreSQL answers a commit with ROLLBACK, and with no error.
+    if (command !== 'COMMIT') throw new Error(`the transaction was not committed: ${command}`);
     broken = false;
     return result;
   } catch (error) {
