@@ -16,6 +16,7 @@ import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from '../.
 import { migrate } from '../../src/store/migrate.ts';
 import { openPostgres } from '../../src/store/postgres.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
+import { inTransaction } from '../../src/store/transaction.ts';
 import { DISPATCH, KARI, LEDER, NATT, OLA, ladderFor, signal } from '../support/alarms.ts';
 import { SILENT, startStores, until } from '../support/stores.ts';
 
@@ -393,3 +394,31 @@ await t.test('an alarm that is over asks nobody any more, and one that becomes a
   const [ask] = await rows(`select due_at, priority_rank from ask where alarm = ${second}`);
   t.same(ask, { due_at: new Date(clock.now()), priority_rank: 0 });
 });
+
+await t.test(
+  'statements that travel with the commit: one that fails fails all of it, and no commit is believed that was none',
+  async (t) => {
+    const few = another();
+    const count = async (): Promise<number> => (await few.pool.query<{ n: number }>('select count(*)::int as n from outbox')).rows[0]!.n;
+    const before = await count();
+    const insert = 'insert into outbox (alarm, version, created_at) values (1, 1, now())';
+    await t.rejects(
+      inTransaction(few, async (client, withCommit) => {
+        await client.query(insert);
+        withCommit(client.query('select 1/0'));
+        withCommit(client.query(insert));
+      }),
+      { code: '22012' },
+    );
+    await t.rejects(
+      inTransaction(few, async (client) => {
+        await client.query(insert);
+        await client.query('select 1/0').catch(() => undefined);
+      }),
+      /was not committed: ROLLBACK/,
+    );
+    t.equal(await count(), before, 'nothing of either');
+    await inTransaction(few, async (client, withCommit) => withCommit(client.query(insert)));
+    t.equal(await count(), before + 1, 'and the connections still serve');
+  },
+);
