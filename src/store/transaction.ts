@@ -57,13 +57,15 @@ async function once<T>({ pool }: Postgres, begin: string, work: Work<T>): Promis
   let broken = true;
   try {
     const sent: Promise<unknown>[] = [];
+    const failed: unknown[] = [];
     const withCommit: WithCommit = (statement) => {
-      // Whoever throws before this one is awaited has said why.
-      statement.catch(ignore);
+      statement.catch((error: unknown) => failed.push(error));
       sent.push(statement);
     };
     withCommit(client.query(begin));
     const result = await work(client, withCommit);
+    // One that could not even be sent leaves the transaction sound: a commit would keep the others without it.
+    if (failed.length > 0) throw failed[0];
     const committed = client.query('commit');
     committed.catch(ignore);
     await Promise.all(sent);

@@ -417,7 +417,16 @@ await t.test(
       }),
       /was not committed: ROLLBACK/,
     );
-    t.equal(await count(), before, 'nothing of either');
+    await t.rejects(
+      inTransaction(few, async (client, withCommit) => {
+        await client.query(insert);
+        withCommit(Promise.reject(new RangeError('cannot be written as a parameter')));
+        withCommit(client.query(insert));
+      }),
+      /cannot be written/,
+      'one that was never sent, of which PostgreSQL knows nothing',
+    );
+    t.equal(await count(), before, 'nothing of them');
     await inTransaction(few, async (client, withCommit) => withCommit(client.query(insert)));
     t.equal(await count(), before + 1, 'and the connections still serve');
   },
