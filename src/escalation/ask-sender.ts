@@ -43,7 +43,8 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
   return async (id) => {
     if (inHand.has(id)) return;
     const now = clock.now();
-    const asks = await ledger.lease(id, now, now + LEASE_MS);
+    // A gathered message finds what another one has sent and not written down yet, when that took longer than the lease.
+    const asks = (await ledger.lease(id, now, now + LEASE_MS)).filter((ask) => !inHand.has(ask.id));
     for (const ask of asks) inHand.add(ask.id);
     try {
       await sendAll(asks, now);
@@ -72,19 +73,21 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
     // All at once: one after the other, those of a large gathered message would outlast their lease and be sent again.
     await Promise.all(
       asks.map(async (ask) => {
-        await recorded(ask, result.result, why, providerId);
+        // Each for itself: what the desk has stands in the timeline once, however often the row is tried.
+        await untilBack(() => tellDesk(parts, ask, result.result, why));
+        await untilBack(() => closeRow(parts, ask, result.result, why, providerId));
         if (result.result !== 'failed') return;
-        await ledger.hasten(ask.alarm, ask.account, clock.now());
+        await untilBack(() => ledger.hasten(ask.alarm, ask.account, clock.now()));
         parts.hastened();
       }),
     );
   }
 
   /** Until it is written down: whoever gave up would have the person told once more when PostgreSQL is back. */
-  async function recorded(ask: LeasedAsk, outcome: AskOutcome, why: AskFailure | null, providerId: string | null): Promise<void> {
+  async function untilBack(write: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
-        return await recordAsk(parts, ask, outcome, why, providerId);
+        return await write();
       } catch (error) {
         if (!(error instanceof CentreError && error.kind === 'store') || parts.ending()) throw error;
         await sleep(clock, RECORD_AGAIN_MS);
@@ -135,11 +138,24 @@ function referenceOf(asks: readonly LeasedAsk[]): string {
  * reference and says it twice in the timeline; the other way round nobody would ever read that it was sent.
  */
 export async function recordAsk(
-  { ledger, desk, clock, log }: Pick<AskSenderParts, 'ledger' | 'desk' | 'clock' | 'log'>,
-  { id, alarm, account, channel }: Pick<SentAsk, 'id' | 'alarm' | 'account' | 'channel'>,
+  parts: RecordParts,
+  ask: AskOfAlarm,
   outcome: AskOutcome,
   why: AskFailure | null,
   providerId: string | null,
+): Promise<void> {
+  await tellDesk(parts, ask, outcome, why);
+  await closeRow(parts, ask, outcome, why, providerId);
+}
+
+type RecordParts = Pick<AskSenderParts, 'ledger' | 'desk' | 'clock' | 'log'>;
+type AskOfAlarm = Pick<SentAsk, 'id' | 'alarm' | 'account' | 'channel'>;
+
+async function tellDesk(
+  { desk, log }: RecordParts,
+  { id, alarm, account, channel }: AskOfAlarm,
+  outcome: AskOutcome,
+  why: AskFailure | null,
 ): Promise<void> {
   try {
     const answer = await desk.order({
@@ -156,6 +172,15 @@ export async function recordAsk(
     // A bug about one alarm: its timeline lacks a line, but the person is not asked again for it.
     log.error('ask-not-recorded', { ask: id, alarm, error });
   }
+}
+
+async function closeRow(
+  { ledger, clock, log }: RecordParts,
+  { id, alarm, channel }: AskOfAlarm,
+  outcome: AskOutcome,
+  why: AskFailure | null,
+  providerId: string | null,
+): Promise<void> {
   await ledger.record(id, outcome, providerId, clock.now());
   log.info('ask-recorded', { ask: id, alarm, channel, code: why ?? outcome });
 }

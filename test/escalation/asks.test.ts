@@ -255,6 +255,36 @@ await t.test(
   },
 );
 
+await t.test('what was sent and is not written down yet goes into no other message, and is told to the desk once', async (t) => {
+  const gateway = await gatewayFor(t);
+  const care = { meaning: { priority: 'care' } } as const;
+  const [first, second] = [await parts.press('h1', care), await parts.press('h2', care)];
+  const real = createAskLedger(postgres);
+  let away = true;
+  let refused = 0;
+  const record: typeof real.record = async (...given) => {
+    if (!away) return real.record(...given);
+    refused += 1;
+    throw new CentreError('store-away', 'planted');
+  };
+  await dispatch(first, to('natt', SMS));
+  asking(t, gateway, { ledger: { ...real, record } });
+  await until('it was sent, and its record refused again and again', () => refused > 2);
+  // As if it had been away for longer than the lease and the person's minute.
+  await postgres.pool.query("update ask set try_at = now() - interval '10 seconds'");
+  await postgres.pool.query("update sms_pace set next_at = now() - interval '1 second'");
+  await dispatch(second, to('natt', SMS));
+  await until('the second one was sent', () => gateway.messages().length === 2);
+  away = false;
+  await until('both are recorded', settled);
+  const alarm = (number: string): string => `Alarm ${number}, omsorg, Hundvåg. https://vakt.example.no/alarm/${number}`;
+  t.same(
+    gateway.messages().map(({ text }) => text),
+    [alarm(first), alarm(second)],
+  );
+  t.same((await parts.told(first, 2)).filter((entry) => entry === 'ask-sent natt sms').length, 1);
+});
+
 await t.test('without a queue everything is sent straight from its row, a little later', async (t) => {
   const gateway = await gatewayFor(t);
   const late: number[] = [];
