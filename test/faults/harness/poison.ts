@@ -37,6 +37,7 @@ export const poison: Scenario = {
   lateMs: LATE_CALM_MS,
   async run({ house, rounds, pause, recovered }) {
     await house.stores.sql(REFUSING);
+    const errors = house.errors.length;
     const broken: string[] = [];
     let kept = 0;
     try {
@@ -49,6 +50,9 @@ export const poison: Scenario = {
       }
     } finally {
       await house.stores.sql('drop trigger refuse_poison on signal; drop function refuse_poison();');
+    }
+    if (!house.errors.slice(errors).some(({ event }) => event === 'signal-processing-failed')) {
+      broken.push('no signal made its processing fail');
     }
     const rows = await house.stores.sql<{ count: number }>(
       `select count(*)::int as count from signal where source like '%${DEVICE}' and alarm is not null`,

@@ -94,9 +94,13 @@ export const awayPostgres: Scenario = {
   },
 };
 
-/** What was acknowledged without PostgreSQL stands on every console before PostgreSQL is back. */
-async function shownMeanwhile(house: House, from: number, meanwhile: readonly { readonly unit: string }[]): Promise<Told> {
-  if (meanwhile.length === 0) return { note: 'nothing was acknowledged meanwhile' };
+/** What was acknowledged without PostgreSQL stands on every console before PostgreSQL is back; how long that took at worst is told. */
+async function shownMeanwhile(
+  house: House,
+  from: number,
+  meanwhile: readonly { readonly unit: string; readonly mono: number }[],
+): Promise<Told> {
+  if (meanwhile.length === 0) return { broken: ['nothing was acknowledged without PostgreSQL'] };
   const units = new Set(meanwhile.map(({ unit }) => unit));
   const unseen = (): string[] => {
     const shown = new Set(house.ledger.of('shown-without-store', from).map(({ unit, console }) => `${console} ${unit}`));
@@ -109,8 +113,13 @@ async function shownMeanwhile(house: House, from: number, meanwhile: readonly { 
     () => unseen().length === 0,
     () => performance.now() > end,
   );
+  // The first of each device: what comes behind it joins what is shown already.
+  const firstOf = new Map(meanwhile.toReversed().map(({ unit, mono }) => [unit, mono]));
+  const late = house.ledger
+    .of('shown-without-store', from)
+    .flatMap(({ unit, mono }) => (firstOf.has(unit) ? [mono - (firstOf.get(unit) ?? 0)] : []));
   return {
-    note: `${meanwhile.length} acknowledged meanwhile`,
+    note: `${meanwhile.length} acknowledged meanwhile, shown ${Math.max(0, Math.round(Math.max(0, ...late)))} ms later at most`,
     broken: unseen().map((one) => `acknowledged without PostgreSQL and not shown: ${one}`),
   };
 }
@@ -155,10 +164,14 @@ export const fullRedis: Scenario = {
   async run({ house, rounds, pause, recovered }: Stage) {
     await house.stores.redis('CONFIG', 'SET', 'maxmemory', '1mb');
     await pause(awayMs(rounds) / 2);
+    const refused = await house.stores.redis('SET', 'faults-full', 'x').then(
+      () => false,
+      (error: unknown) => error instanceof Error && error.message.startsWith('OOM'),
+    );
     await recovered();
     await house.stores.redis('CONFIG', 'SET', 'maxmemory', '0');
     await recovered();
-    return undefined;
+    return refused ? undefined : { broken: ['Redis was not full: it took a write'] };
   },
 };
 

@@ -95,11 +95,11 @@ async function takeOver(house: House, folder: string): Promise<Told> {
     const units = unitsAt(door, ledger);
     const pressing = units.map((unit, n) => pressOn(unit, n, () => over));
     const count = (): number => ledger.of('acknowledged').length;
-    await enough(() => count() >= 30);
+    await enough(`nothing is acknowledged by ${TAG}`, () => count() >= 30);
     await running!.end();
     const before = count();
     await run(version('new', ROOT));
-    await enough(() => count() >= before + 30);
+    await enough('nothing is acknowledged after the upgrade', () => count() >= before + 30);
     over = true;
     await Promise.all(pressing);
     await Promise.all(units.map((unit) => unit.close()));
@@ -133,9 +133,11 @@ async function pressOn(unit: Unit, n: number, over: () => boolean): Promise<void
   }
 }
 
-const enough = async (holds: () => boolean): Promise<void> => {
-  const end = performance.now() + 30_000;
-  await until(holds, () => performance.now() > end);
+/** @throws Error when it takes too long: a takeover after which nobody is heard is none */
+const enough = async (why: string, holds: () => boolean): Promise<void> => {
+  const end = performance.now() + START_WITHIN_MS;
+  const came = await until(holds, () => performance.now() > end);
+  if (!came) throw new Error(`${why}, or too little, within ${START_WITHIN_MS / 1000} s`);
 };
 
 async function booksOf(dataDir: string, ledger: Ledger, house: House, since: number): Promise<Books> {
