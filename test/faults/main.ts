@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { carryOut } from './harness/scenario.ts';
+import { atTheEnd, carryOut } from './harness/scenario.ts';
 import { SCENARIOS } from './harness/scenarios.ts';
 import { openHouse } from './harness/house.ts';
 import { startLoad } from './harness/load.ts';
@@ -14,7 +14,7 @@ import type { Result } from './harness/scenario.ts';
 const USAGE = `npm run faults -- [options]
 
   --only a,b      these scenarios only (see --list)
-  --rounds N      every fault N times, and the long spans (60 s away): with 25 there are about 1,000 kills
+  --rounds N      every fault N times, and the long spans (60 s away): with 31 there are about 1,000 kills
   --seed N        the same moments again
   --json FILE     everything that was found
   --logs DIR      what the processes said
@@ -74,14 +74,14 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
   say(`Faults with --seed ${seed} --rounds ${rounds}`);
   const chosen = SCENARIOS.filter(({ name }) => names.includes(name));
   const tellingTwice = new Set(SCENARIOS.filter(({ tellsTwice }) => tellsTwice === true).map(({ name }) => name));
-  const results: Result[] = chosen.length === 0 ? [] : await inHouse();
+  const { results, afterwards } = chosen.length === 0 ? { results: [], afterwards: [] } : await inHouse();
   const power: PowerResult[] = [];
   for (const name of powerNames.filter((one) => names.includes(one))) {
-    const result = await runPower(name, { rounds, seed, log: say });
+    const result = await tried(name, { rounds, seed, log: say });
     if (result === null) say(`${name}: skipped, its runner (test/faults/power) is not there`);
     else power.push(result);
   }
-  const summary = summarise(results, power, tellingTwice);
+  const summary = summarise(results, power, tellingTwice, afterwards);
   if (results.length > 0) say(`\n${table(results)}`);
   for (const { name, cuts, acknowledged, lost, doubled, seconds, skipped } of power) {
     const figures = `${cuts} cuts, ${acknowledged} acknowledged, ${lost} lost, ${doubled} doubled, ${seconds.toFixed(0)} s`;
@@ -96,7 +96,17 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
   if (json !== null) writeReport(json, { seed, rounds }, results, power, summary);
   return summary.broken.length === 0 ? 0 : 1;
 
-  async function inHouse(): Promise<Result[]> {
+  /** A runner that fails has not shown what it was to show; the table is printed all the same. */
+  async function tried(name: keyof typeof POWER_SCENARIOS, options: Parameters<typeof runPower>[1]): Promise<PowerResult | null> {
+    try {
+      return await runPower(name, options);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return { ...{ name, cuts: 0, acknowledged: 0, lost: 0, doubled: 0, seconds: 0 }, faults: [`the scenario itself failed: ${why}`] };
+    }
+  }
+
+  async function inHouse(): Promise<{ results: Result[]; afterwards: string[] }> {
     const house = await openHouse({ seed, ...(logs === null ? {} : { logs }) });
     try {
       const load = startLoad(house, seed);
@@ -111,7 +121,7 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
         say(`${verdict.padEnd(7)} ${result.name} (${result.seconds.toFixed(0)} s) ${result.broken[0] ?? result.missed[0] ?? ''}`);
       }
       await load.stop();
-      return done;
+      return { results: done, afterwards: await atTheEnd(house) };
     } finally {
       await house.close();
     }

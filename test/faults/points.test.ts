@@ -1,13 +1,13 @@
 /** The short part of `npm run faults`: the harness sees each fault that is planted in its books, and a few kills at named points lose nothing. */
 import t from 'tap';
 import type { SmsMessage } from '../../simulators/sms-message.ts';
-import { type Books, balanced, compare } from './harness/compare.ts';
+import { type Books, balanced, compare, wholeRun } from './harness/compare.ts';
 import { openHouse } from './harness/house.ts';
 import { atPoints } from './harness/kills.ts';
 import { Ledger } from './harness/ledger.ts';
 import { startLoad } from './harness/load.ts';
 import { dice } from './harness/random.ts';
-import { carryOut } from './harness/scenario.ts';
+import { atTheEnd, carryOut, explained } from './harness/scenario.ts';
 import type { AlarmRow, AskRow, SignalRow, TimelineRow, Truth } from './harness/truth.ts';
 
 const SEED = 4;
@@ -24,6 +24,7 @@ const signal = (n: number, more: Partial<SignalRow> = {}): SignalRow => ({
 });
 const alarm = (number: string, more: Partial<AlarmRow> = {}): AlarmRow => ({
   number,
+  device: 'F-1',
   joining_key: 'household:F-1',
   lane: 'need',
   lane_key: '',
@@ -84,13 +85,23 @@ await t.test('what is acknowledged and missing is seen, also when only the alarm
   t.same(booksOf({ signals: [signal(1)] }).lost, ['F-1 m2']);
   t.same(booksOf({ signals: [signal(1), signal(2, { verdict: 'duplicate' })] }).lost, ['F-1 m2'], 'a duplicate of nothing');
   t.same(booksOf({ signals: [signal(1), signal(2, { alarm: null })] }).lost, ['F-1 m2']);
-  t.same(booksOf({ alarms: [alarm('1001'), alarm('1002', { joining_key: 'x', signals: 0 })] }).lost, ['alarm 1002 without a signal']);
+  t.same(booksOf({ signals: [signal(1), signal(2, { alarm: null, verdict: 'kept' })] }).lost, ['F-1 m2'], 'kept, and nobody sees it');
+  t.same(booksOf({ alarms: [alarm('1001'), alarm('1002', { device: 'x', signals: 0 })] }).lost, ['alarm 1002 without a signal']);
   t.notOk(balanced(booksOf({ signals: [] })));
   t.end();
 });
 
+await t.test('what was acknowledged long ago and is gone at the end is seen', (t) => {
+  const ledger = new Ledger();
+  for (const id of ['m1', 'm2']) ledger.write({ what: 'acknowledged', unit: 'F-1', id, via: 'intake-1' });
+  t.same(wholeRun(ledger, SOUND.signals), []);
+  t.same(wholeRun(ledger, [signal(1), signal(1, { id: 's9' })]), ['lost: F-1 m2', 'doubled message: F-1 m1: 2 times']);
+  t.end();
+});
+
 await t.test('what counts twice is seen: an alarm, a message', (t) => {
-  t.same(booksOf({ alarms: [alarm('1001'), alarm('1002')] }).doubledAlarms, ['household:F-1 need : 1001, 1002']);
+  t.same(booksOf({ alarms: [alarm('1001'), alarm('1002')] }).doubledAlarms, ['F-1 need : 1001, 1002']);
+  t.same(booksOf({ alarms: [alarm('1001'), alarm('1002', { joining_key: 'source:F-1' })] }).doubledAlarms, ['F-1 need : 1001, 1002']);
   t.same(booksOf({ alarms: [alarm('1001'), alarm('1000', { closed: true })] }).doubledAlarms, [], 'one after the other is none');
   t.same(booksOf({ signals: [signal(1), signal(2), signal(2, { id: 's4' })] }).doubledMessages, ['F-1 m2: 2 times']);
   t.end();
@@ -102,6 +113,12 @@ await t.test('steps that are missing, done twice, too early or out of order are 
   t.same(missing(TIMELINE, T + 20_000), ['1001: not-accepted, due 3970 ms before']);
   t.same(missing(TIMELINE.map((one, n) => (n === 5 ? row(6, 10_030, one.event, { unclaimed: null }) : one))), ['1001: waits for nothing']);
   t.same(missing(TIMELINE.filter(({ version }) => version !== 4)).length, 2, 'a gap in the versions');
+  const late = row(3, 5020, { event: 'told', rung: 'supervisor-and-overflow', recipients: recipients('a') }, { unclaimed: T + 905_020 });
+  t.match(
+    missing([...TIMELINE.slice(0, 2), late]),
+    ['1001: unclaimed armed for 900 s later at version 3'],
+    'so late that nobody waits for it',
+  );
   const third = row(
     6,
     10_030,
@@ -126,6 +143,9 @@ await t.test('steps that are missing, done twice, too early or out of order are 
 await t.test('lateness is told whole, and without the time in which the truth was away', (t) => {
   const late = TIMELINE.map((one) => (one.version === 2 ? row(2, 9000, one.event) : one));
   t.same(booksOf({ timeline: late }).steps.late[0], 4000);
+  const claimed = { ...row(2, 9000, { event: 'claimed' }, { unclaimed: null, 'claim-idle': T + 19_000 }), account: 'operator' };
+  const overtaken = booksOf({ timeline: [...TIMELINE.slice(0, 1), claimed] }).steps;
+  t.same([overtaken.done, overtaken.late], [0, [4000]], 'that somebody came all the same does not hide it');
   const ledger = new Ledger();
   ledger.write({ what: 'fault-began', fault: 'postgres away', store: true });
   const [away] = ledger.storeAway(Number.MAX_SAFE_INTEGER);
@@ -148,11 +168,12 @@ await t.test('who was not told, and who was told twice, is seen', (t) => {
   t.same(booksOf({ asks: [ask('a'), ask('b', gathered)], readAt: T + 80_000 }).notTold, ['natt about 1001 (pending)']);
   t.same(booksOf({ asks: [ask('a'), ask('b', { state: 'failed', provider_id: null })] }).notTold, ['natt about 1001 (failed)']);
   t.same(booksOf({}, [message('a')]).notTold, ['natt about 1001 (sent)'], 'said to be sent, and not at the gateway');
-  t.same(
-    booksOf({ asks: [ask('a'), ask('b', { state: 'withdrawn', provider_id: null })] }, [message('a')]).notTold,
-    [],
-    'needless meanwhile',
-  );
+  const withdrawn = { asks: [ask('a'), ask('b', { state: 'withdrawn', provider_id: null })] } as const;
+  t.same(booksOf(withdrawn, [message('a')]).notTold, ['natt about 1001 (withdrawn)'], 'for nothing');
+  const then = (event: string, account: string) => [...TIMELINE, { ...row(7, 10_040, { event }), account }];
+  t.same(booksOf({ ...withdrawn, timeline: then('claimed', 'operator') }, [message('a')]).notTold, [], 'needless meanwhile');
+  t.same(booksOf({ ...withdrawn, timeline: then('declined', 'natt') }, [message('a')]).notTold, []);
+  t.same(booksOf({ ...withdrawn, timeline: then('declined', 'natt2') }, [message('a')]).notTold, ['natt about 1001 (withdrawn)']);
 
   t.same(booksOf({}, [message('a'), message('b', { posted: 2 })]).toldTwice, ['alarm 1001: posted 2 times']);
   t.same(booksOf({}, [...MESSAGES, message('c')]).toldTwice, ['alarm 1001: 3 messages for 2 asks']);
@@ -166,6 +187,14 @@ await t.test('a command that was answered, and is not in the timeline or there t
   t.end();
 });
 
+await t.test('what the auditor finds is explained by an absence, or it breaks the run', (t) => {
+  const line = (event: string, code = '') => explained({ event, code }, ['audit-finding', 'audit-findings', 'canary-failed']);
+  t.ok(line('canary-failed', 'no-answer') && line('audit-finding', 'deadline-overdue') && line('audit-findings', 'outbox-old'));
+  for (const code of ['row-differs', 'timeline-broken', 'no-deadline', '']) t.notOk(line('audit-finding', code), code);
+  t.notOk(line('signal-not-acknowledged'));
+  t.end();
+});
+
 await t.test('killed between commit and acknowledgement, and between the provider and the commit', async (t) => {
   const house = await openHouse({ seed: SEED, copies: { intake: 2, escalation: 1, console: 1, watch: 0 } });
   t.teardown(() => house.close());
@@ -175,6 +204,7 @@ await t.test('killed between commit and acknowledgement, and between the provide
     if (scenario === undefined) throw new RangeError(name);
     const { broken, kills, books } = await carryOut(scenario, house, load, 1, dice(SEED));
     t.same(broken, [], name);
+    t.same(await atTheEnd(house), []);
     t.ok(kills >= 2 && books.acknowledged > 0, `${name}: ${kills} kills, ${books.acknowledged} acknowledged`);
   }
   await load.stop();

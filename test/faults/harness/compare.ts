@@ -9,7 +9,7 @@ export interface Books {
   readonly acknowledged: number;
   /** Acknowledged, and not in PostgreSQL or not in an alarm. */
   readonly lost: readonly string[];
-  /** Two open alarms of one joining key. */
+  /** Two open alarms of one device's need (each device here has a household of its own), or of one joining key. */
   readonly doubledAlarms: readonly string[];
   /** A message that counts twice. */
   readonly doubledMessages: readonly string[];
@@ -61,36 +61,50 @@ export const balanced = (books: Books): boolean =>
   books.lost.length + books.doubledAlarms.length + books.doubledMessages.length + books.steps.missing.length === 0 &&
   books.steps.doubled.length + books.notTold.length + books.lostOrders.length + books.outbox === 0;
 
+/** Whether all that was ever acknowledged is there, once. @param rows of all times */
+export function wholeRun(ledger: Ledger, rows: Truth['signals']): string[] {
+  // The canary's ids begin anew with its process.
+  const units = new Set(ledger.of('acknowledged').map(({ unit }) => unit));
+  const ours = rows.filter(({ source }) => units.has(unitOf(source)));
+  const { lost, doubledMessages } = signals(ledger, { signals: ours, alarms: [] }, 0);
+  return [...lost.map((one) => `lost: ${one}`), ...doubledMessages.map((one) => `doubled message: ${one}`)];
+}
+
+/** Sources are `mqtt:F-1` and `scaip:7001`. */
+const unitOf = (source: string): string => source.replace(/^\w+:/, '');
+
 function signals(
   ledger: Ledger,
-  { signals: rows, alarms }: Truth,
+  { signals: rows, alarms }: Pick<Truth, 'signals' | 'alarms'>,
   entry: number,
 ): Pick<Books, 'acknowledged' | 'lost' | 'doubledMessages'> {
   const counted = new Map<string, number>();
   const kept = new Set<string>();
+  // Everything that is sent here is a call for help: one that is only kept, without an alarm, is lost.
   for (const { source, message_id: id, verdict, alarm } of rows) {
-    // Sources are `mqtt:F-1` and `scaip:7001`.
-    const key = `${source.replace(/^\w+:/, '')} ${id ?? ''}`;
-    if (alarm !== null || verdict === 'kept') kept.add(key);
+    const key = `${unitOf(source)} ${id ?? ''}`;
+    if (verdict === 'duplicate') continue;
+    if (alarm !== null) kept.add(key);
     // What says no id of its own is told from another by its bytes and its time alone.
-    if (verdict !== 'duplicate' && id !== null) counted.set(key, (counted.get(key) ?? 0) + 1);
+    if (id !== null) counted.set(key, (counted.get(key) ?? 0) + 1);
   }
   const acknowledged = new Set(ledger.of('acknowledged', entry).map(({ unit, id }) => `${unit} ${id}`));
   return {
     acknowledged: acknowledged.size,
     lost: [
-      ...[...acknowledged].filter((key) => !kept.has(key) || !counted.has(key)),
+      ...[...acknowledged].filter((key) => !kept.has(key)),
       ...alarms.filter((alarm) => alarm.signals === 0).map(({ number }) => `alarm ${number} without a signal`),
     ],
     doubledMessages: [...counted].filter(([, count]) => count > 1).map(([key, count]) => `${key}: ${count} times`),
   };
 }
 
+/** By the device first: two of one joining key are what an index forbids, but a device may be joined by a wrong one. */
 function doubledAlarms({ alarms }: Truth): string[] {
   const open = new Map<string, string[]>();
-  for (const { joining_key: joining, lane, lane_key: laneKey, number, closed } of alarms) {
+  for (const { device, joining_key: joining, lane, lane_key: laneKey, number, closed } of alarms) {
     if (closed) continue;
-    const key = `${joining} ${lane} ${laneKey}`;
+    const key = `${device === '' ? joining : device} ${lane} ${laneKey}`;
     open.set(key, [...(open.get(key) ?? []), number]);
   }
   return [...open].filter(([, numbers]) => numbers.length > 1).map(([key, numbers]) => `${key}: ${numbers.join(', ')}`);
@@ -106,15 +120,18 @@ function told(
   const byId = new Map(messages.map((message) => [message.id, message]));
   const rows = new Map(asks.map((ask) => [ask.id, ask]));
   const notTold: string[] = [];
+  const endings = endingsIn(timeline);
   let due = 0;
-  for (const { alarm, at, event } of timeline) {
+  for (const { alarm, version, at, event } of timeline) {
     if (at < since) continue;
     for (const { account, asks: named } of event.recipients ?? []) {
       // Who has no telephone cannot be told by it; the timeline says so.
       for (const { id } of named.filter(({ channel }) => channel === 'sms' && (phones[account] ?? '') !== '')) {
         const ask = rows.get(id);
         const by = ask === undefined || ask.life ? dueBefore : dueBefore - GATHERED_MS;
-        if (ask !== undefined && (ask.due_at > by || ask.state === 'withdrawn')) continue;
+        if (ask !== undefined && ask.due_at > by) continue;
+        const needless = endings.get(alarm)?.some((end) => end.version > version && (end.account === null || end.account === account));
+        if (ask?.state === 'withdrawn' && needless === true) continue;
         due += 1;
         const message = byId.get(ask?.provider_id ?? '');
         const fine = ask !== undefined && (ask.state === 'sent' || ask.state === 'delivered') && message?.to === phones[account];
@@ -123,6 +140,16 @@ function told(
     }
   }
   return { asks: due, notTold, toldTwice: toldTwice(asks, messages, phones, since, dueBefore) };
+}
+
+/** Why nobody need be asked any more: somebody has taken the alarm, or it is over; who declined is not asked again. */
+function endingsIn(timeline: Truth['timeline']): Map<string, { version: number; account: string | null }[]> {
+  const endings = new Map<string, { version: number; account: string | null }[]>();
+  for (const { alarm, version, account, event } of timeline) {
+    if (!['accepted', 'closed', 'claimed', 'declined'].includes(event.event)) continue;
+    endings.set(alarm, [...(endings.get(alarm) ?? []), { version, account: event.event === 'declined' ? account : null }]);
+  }
+  return endings;
 }
 
 /** A reference that was posted more than once, and what a person got about an alarm beyond the asks that there were. */

@@ -20,6 +20,8 @@ export interface ErrorLine {
   readonly member: string;
   /** The event's code; the line itself, cut, when it is not of the log. */
   readonly event: string;
+  /** What it says more exactly; empty where it does not. */
+  readonly code: string;
   /** Wall clock of the harness, when it came. */
   readonly at: number;
   readonly line: string;
@@ -146,10 +148,12 @@ export class Member {
     const { logFile } = this.#options;
     if (logFile !== undefined) appendFileSync(logFile, `${line}\n`);
     try {
-      const { level, event } = JSON.parse(line) as { level?: string; event?: string };
-      if (level === 'error') this.#options.errorLine({ member: name, event: event ?? '', at, line });
+      const { level, event, code } = JSON.parse(line) as { level?: string; event?: string; code?: unknown };
+      if (level === 'error') {
+        this.#options.errorLine({ member: name, event: event ?? '', code: typeof code === 'string' ? code : '', at, line });
+      }
     } catch {
-      if (stream === 'stderr') this.#options.errorLine({ member: name, event: line.slice(0, 80), at, line });
+      if (stream === 'stderr') this.#options.errorLine({ member: name, event: line.slice(0, 80), code: '', at, line });
     }
   }
 }

@@ -97,8 +97,16 @@ export interface Summary {
   readonly missed: readonly string[];
 }
 
-/** @param tellingTwice names of the scenarios whose fault lies between a provider and our commit */
-export function summarise(results: readonly Result[], power: readonly PowerResult[], tellingTwice: ReadonlySet<string>): Summary {
+/**
+ * @param tellingTwice names of the scenarios whose fault lies between a provider and our commit
+ * @param afterwards what was found broken when all scenarios were over
+ */
+export function summarise(
+  results: readonly Result[],
+  power: readonly PowerResult[],
+  tellingTwice: ReadonlySet<string>,
+  afterwards: readonly string[] = [],
+): Summary {
   const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0);
   const elsewhere = results.filter(({ name }) => !tellingTwice.has(name));
   const asks = elsewhere.reduce((total, { books }) => total + books.asks, 0);
@@ -114,6 +122,7 @@ export function summarise(results: readonly Result[], power: readonly PowerResul
     toldTwice,
     toldTwiceShare,
     broken: [
+      ...afterwards,
       ...results.flatMap(({ name, broken }) => broken.map((one) => `${name}: ${one}`)),
       ...power.flatMap(({ name, lost, doubled }) => (lost + doubled === 0 ? [] : [`${name}: ${lost} lost, ${doubled} doubled`])),
       ...power.flatMap(({ name, faults }) => faults.map((one) => `${name}: ${one}`)),

@@ -6,7 +6,7 @@ export interface Steps {
   readonly done: number;
   readonly missing: readonly string[];
   readonly doubled: readonly string[];
-  /** For each, milliseconds from its deadline until it was done. */
+  /** For each, milliseconds from its deadline until it was done, or until somebody overtook it that was not done in time. */
   readonly late: readonly number[];
   /** The same without the time in which the truth was away by the harness' own doing. */
   readonly lateUnexplained: readonly number[];
@@ -15,6 +15,11 @@ export interface Steps {
 }
 
 const SLOW_MS = 2000;
+/** What somebody overtook so soon behind its instant may have been under way. */
+const OVERTAKEN_MS = 500;
+/** The ladder's waits are seconds here (`configuration.ts`), behind an outage as many more: one that is armed for later is forgotten. */
+const SHORT_WAITS = ['unclaimed', 'not-accepted', 'ladder-restart', 'claim-idle', 'claim-warned', 'repeat-unseen'];
+const FORGOTTEN_MS = 120_000;
 
 export interface StepRules {
   /** Names of the rungs in their order. */
@@ -53,6 +58,12 @@ function judgeWaits(rows: readonly TimelineRow[], { since, dueBefore, storeAway,
   const armed = new Map<string, number>();
   const passed = new Set<string>();
   const alarm = rows[0]?.alarm ?? '';
+  const count = (what: string, due: number, at: number, how: string): void => {
+    steps.late.push(Math.max(0, at - due));
+    const late = Math.max(0, at - due - overlap({ from: due, to: at }, storeAway));
+    steps.lateUnexplained.push(late);
+    if (late > SLOW_MS) steps.slow.push(`${alarm}: ${what} ${how} ${new Date(at).toISOString()}, ${Math.round(late)} ms late`);
+  };
   for (const { at, event, arms, version } of rows) {
     if (event.event === 'deadline-passed' && event.what !== undefined) {
       const due = armed.get(event.what);
@@ -61,16 +72,26 @@ function judgeWaits(rows: readonly TimelineRow[], { since, dueBefore, storeAway,
       if (due === undefined || at < due - 1 || passed.has(key)) steps.doubled.push(`${alarm}: ${event.what} at version ${version}`);
       else if (at >= since) {
         steps.done += 1;
-        steps.late.push(Math.max(0, at - due));
-        const late = Math.max(0, at - due - overlap({ from: due, to: at }, storeAway));
-        steps.lateUnexplained.push(late);
-        if (late > SLOW_MS) steps.slow.push(`${alarm}: ${event.what} at ${new Date(at).toISOString()}, ${Math.round(late)} ms late`);
+        count(event.what, due, at, 'at');
       }
       passed.add(key);
     }
+    // What people did meanwhile must not hide that a step was not done in its time.
+    const ends = event.event === 'closed' ? [...armed.keys()] : Object.keys(arms);
+    for (const what of ends) {
+      const due = armed.get(what);
+      if (due === undefined || due === arms[what] || passed.has(`${what} ${due}`) || at < since) continue;
+      if (at > due + OVERTAKEN_MS) count(what, due, at, 'not done until it was overtaken at');
+    }
+    if (event.event === 'closed') armed.clear();
     for (const [what, due] of Object.entries(arms)) {
       if (due === null) armed.delete(what);
-      else armed.set(what, due);
+      else {
+        armed.set(what, due);
+        if (due > at + FORGOTTEN_MS && SHORT_WAITS.includes(what)) {
+          steps.missing.push(`${alarm}: ${what} armed for ${Math.round((due - at) / 1000)} s later at version ${version}`);
+        }
+      }
     }
   }
   if (closed.has(alarm)) return;
@@ -79,12 +100,21 @@ function judgeWaits(rows: readonly TimelineRow[], { since, dueBefore, storeAway,
     if (due < dueBefore) steps.missing.push(`${alarm}: ${what}, due ${Math.round(dueBefore - due)} ms before`);
 }
 
+const TAKES: readonly string[] = ['claimed', 'taken-over', 'accepted'];
+
 /** In each round of the ladder every rung comes once, in its order. */
 function judgeRungs(rows: readonly TimelineRow[], { rungs }: StepRules, steps: Found): void {
   let last: number | null = null;
+  let foundNobody = false;
   for (const { alarm, event, version } of rows) {
     // Behind its end the ladder begins anew: by its own time, or because somebody had the alarm and left it.
     if (event.event === 'ladder-restarted' || event.event === 'ladder-exhausted') last = null;
+    if (event.event === 'ladder-exhausted') foundNobody = true;
+    // Once a ladder has found nobody, whoever takes the alarm at last takes it off the ladder: a climb after that is a new one.
+    if (foundNobody && TAKES.includes(event.event)) {
+      last = null;
+      foundNobody = false;
+    }
     if (event.rung === undefined || event.rung === null) continue;
     const at = rungs.indexOf(event.rung);
     // An alarm soon after a closed one starts one step higher; people may order help of their own between rungs.

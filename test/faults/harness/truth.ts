@@ -11,6 +11,7 @@ export interface SignalRow {
 
 export interface AlarmRow {
   readonly number: string;
+  readonly device: string;
   readonly joining_key: string;
   readonly lane: string;
   readonly lane_key: string;
@@ -75,6 +76,10 @@ const BEFORE_MS = 120_000;
 const ANSWER_MS = 15_000;
 const EPOCH_MS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
+/** Of all times. */
+export const readSignals = ({ sql }: Pick<OwnStores, 'sql'>): Promise<SignalRow[]> =>
+  sql<SignalRow>('select id, source, message_id, verdict, alarm from signal');
+
 /** @param since wall clock, milliseconds */
 export async function readTruth({ sql }: Pick<OwnStores, 'sql'>, since: number): Promise<Truth> {
   const from = new Date(since - ANSWER_MS);
@@ -82,7 +87,7 @@ export async function readTruth({ sql }: Pick<OwnStores, 'sql'>, since: number):
   const [signals, alarms, timeline, asks, outbox, accounts] = await Promise.all([
     sql<SignalRow>('select id, source, message_id, verdict, alarm from signal where received_at >= $1', [new Date(since - BEFORE_MS)]),
     sql<AlarmRow>(
-      `select number, joining_key, lane, lane_key, version, closed_at is not null as closed,
+      `select number, device, joining_key, lane, lane_key, version, closed_at is not null as closed,
         (select count(*)::int from signal s where s.alarm = a.number and s.verdict <> 'duplicate') as signals
       from alarm a where number in (${concerned})`,
       [from],
