@@ -34,6 +34,7 @@ export async function archives(plan: Plan, under: Restartable, add: (...more: Fi
   await realOnes(under.centre);
   await keepTemplates(under.centre.pool);
   let before: string | null = null;
+  let startedBeforeMs: number | null = null;
   for (const size of plan.archive.sizes) {
     const began = clock.monotonic();
     await fillArchive(under.centre.pool, size, devicesOf(plan));
@@ -48,6 +49,9 @@ export async function archives(plan: Plan, under: Restartable, add: (...more: Fi
       { what: `memory of the centre, with ${what}`, value: residentOf(centre.ready.pid), unit: 'MB' },
       { what: `memory of centre and stores (PSS), with ${what}`, value: memoryOf(centre.processes()), unit: 'MB' },
     );
+    if (startedBeforeMs !== null)
+      facts.push({ what: `start, with ${what}, beside the size before`, value: centre.startMs / startedBeforeMs, unit: '×' });
+    startedBeforeMs = centre.startMs;
     const { rows } = await centre.pool.query<{ number: string }>(
       'select number::text from alarm where closed_at is not null order by hashint8(number) limit 500',
     );

@@ -5,7 +5,7 @@ import type { Centre } from './centre.ts';
 import { type Fact, type Figure, figureOf, unmeasured } from './figures.ts';
 import { runJob } from './job.ts';
 import type { LoadJob, LoadOutcome } from './jobs/load.ts';
-import { cpuFacts, offer, unkeptNote } from './offer.ts';
+import { comparedWith, cpuFacts, offer } from './offer.ts';
 import type { Load, Plan } from './plan.ts';
 
 interface Share {
@@ -38,8 +38,11 @@ export async function crowded(centre: Centre, plan: Plan, folder: string, add: (
           id,
           what: `MQTT, ${count} connections, ${words}, device → PUBACK`,
           offered: load.ratePerSecond,
-          against: [`aedes-${count}-${at}`, `mosquitto-${count}-${at}`],
-          note: unkeptNote(offered.result.reachedInAll['puback'] ?? 0, offered.kept.signals),
+          against: [
+            ...[`aedes-${count}-${at}`, `mosquitto-${count}-${at}`],
+            ...(plan.connections.counts.includes(count / 10) ? [`connections-${count / 10}-${at}`] : []),
+          ],
+          ...comparedWith(offered.result.reachedInAll['puback'] ?? 0, offered.kept.signals),
         }),
       );
       facts.push(...cpuFacts(id, load, offered));

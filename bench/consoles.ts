@@ -20,7 +20,8 @@ export async function shownOnConsoles(
       const whom = consoles === 1 ? 'its console' : `the last of ${consoles} consoles`;
       const what = `MQTT at ${load.ratePerSecond}/s, device → ${whom}`;
       const at = `${consoles}-${load.ratePerSecond}`;
-      add(figureOf(result, 'last', { id: `consoles-${at}`, what, offered: load.ratePerSecond, against: [`fan-out-${at}`] }));
+      const tenth = counts.includes(consoles / 10) ? [`consoles-${consoles / 10}-${load.ratePerSecond}`] : [];
+      add(figureOf(result, 'last', { id: `consoles-${at}`, what, offered: load.ratePerSecond, against: [`fan-out-${at}`, ...tenth] }));
     }
   }
 }

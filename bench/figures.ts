@@ -23,6 +23,8 @@ export interface Figure {
   /** Nothing was offered, but one question was asked after the other: latencies are what is compared. */
   readonly byLatency?: true;
   readonly note?: string;
+  /** Acknowledged, and not in the database: a promise that was broken. Such a figure reaches no aim, and the run fails. */
+  readonly unkept?: number;
 }
 
 /** What a run could not measure, and what to do about it: said in the table, not left out. */
@@ -48,7 +50,7 @@ const finite = (ms: Milliseconds): Milliseconds | null => (Number.isFinite(ms) ?
 export function figureOf(
   result: LoadResult,
   stage: string,
-  about: Pick<Figure, 'id' | 'what' | 'offered'> & Partial<Pick<Figure, 'against' | 'note'>>,
+  about: Pick<Figure, 'id' | 'what' | 'offered'> & Partial<Pick<Figure, 'against' | 'note' | 'unkept'>>,
 ): Figure {
   const latencies = result.latencies[stage];
   const reached = result.reached[stage] ?? 0;
@@ -151,7 +153,7 @@ export interface Judged extends Aim {
   readonly reached: boolean;
 }
 
-/** A figure with lost messages reaches no aim. */
+/** A figure with lost messages, or with acknowledged ones that are not there, reaches no aim. */
 export function judge(aims: readonly Aim[], figures: readonly Figure[], facts: readonly Fact[] = []): Judged[] {
   return aims.map((aim) => {
     const { figure: id, measure, wanted } = aim;
@@ -162,6 +164,6 @@ export function judge(aims: readonly Aim[], figures: readonly Figure[], facts: r
     const figure = figures.find((one) => one.id === id);
     const got = figure?.[measure] ?? null;
     const enough = got !== null && (measure === 'perSecond' ? got >= wanted : got < wanted);
-    return { ...aim, got, reached: enough && figure?.lost === 0 };
+    return { ...aim, got, reached: enough && figure?.lost === 0 && (figure.unkept ?? 0) === 0 };
   });
 }

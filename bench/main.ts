@@ -44,4 +44,4 @@ mkdirSync(RESULTS, { recursive: true });
 const file = path.join(RESULTS, `${at.replaceAll(':', '')}.json`);
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
 process.stderr.write(`Kept in ${path.relative(process.cwd(), file)}\n`);
-process.exit(failed.length === 0 ? 0 : 1);
+process.exit(failed.length === 0 && figures.every(({ unkept = 0 }) => unkept === 0) ? 0 : 1);

@@ -19,7 +19,11 @@ export type Offering = Pick<LoadJob, 'protocol' | 'sockets' | 'message' | 'qos'>
 export interface Offered {
   readonly result: LoadResult;
   /** Signals and alarms in the database: there must be as many as were acknowledged. */
-  readonly kept: { readonly alarms: number; readonly signals: number };
+  readonly kept: {
+    readonly alarms: number;
+    readonly signals: number;
+    /** Changes that the relay had still to publish. */ readonly outbox: number;
+  };
   /** Of the centre's own process, in MB: when all were connected, and the highest. */
   readonly memory: { readonly connected: number; readonly peak: number };
   /** In ms, from the first message on (connecting is left out): keeping, answering, publishing to the feed. */
@@ -64,9 +68,10 @@ export async function emptied(centre: Centre): Promise<void> {
   await sleep(clock, REST_MS / 2);
 }
 
-/** Empty when all that was acknowledged is there. */
-export function unkeptNote(acknowledged: number, kept: number): string {
-  return acknowledged > kept ? `${acknowledged - kept} ACKNOWLEDGED AND NOT THERE` : '';
+/** Of a figure: whether all that was acknowledged is there. */
+export function comparedWith(acknowledged: number, kept: number): { readonly note: string; readonly unkept: number } {
+  const unkept = Math.max(0, acknowledged - kept);
+  return { unkept, note: unkept === 0 ? '' : `${unkept} ACKNOWLEDGED AND NOT THERE` };
 }
 
 /** CPU for each message, of the three that share the machine. */

@@ -6,8 +6,8 @@ import { type Fact, type Figure, figureOf } from './figures.ts';
 import { runJob } from './job.ts';
 import type { OutageJob, OutageResult, Span } from './jobs/outage.ts';
 import { cpuOf } from './machine.ts';
-import { emptied, unkeptNote } from './offer.ts';
-import type { Plan } from './plan.ts';
+import { comparedWith, emptied } from './offer.ts';
+import { LARGEST_PAGE, type Plan } from './plan.ts';
 import { fillOutage } from './register.ts';
 
 const clock = new RunningClock();
@@ -100,7 +100,9 @@ export async function outage(
   const { rows } = await centre.pool.query<Counts>(COUNTS);
   const [counts] = rows;
   if (counts === undefined) throw new Error('The database did not count.');
-  const { dark, life, shown, behindInList } = result;
+  const { dark, life, shown } = result;
+  // One that is on no first page is behind all that are.
+  const behindInList = Math.max(0, Math.min(counts.life, LARGEST_PAGE) - result.firstInList);
   const ahead = aheadOf(result.lifeSpans, result.darkSpans);
   const behindMany = ahead.filter((many) => many > UNDER_WAY).length;
   add(
@@ -108,13 +110,13 @@ export async function outage(
       id: 'outage-dark',
       what: `${plan.devices} units lose power within ${plan.darkWithinMs / 1000} s: their last words → PUBACK or mrs`,
       offered: (plan.devices * 1000) / plan.darkWithinMs,
-      note: unkeptNote(dark.reachedInAll['ack'] ?? 0, counts.dark),
+      ...comparedWith(dark.reachedInAll['ack'] ?? 0, counts.dark),
     }),
     figureOf(life, 'ack', {
       id: 'outage-life-ack',
       what: `meanwhile ${plan.lifeAlarms} life alarms over MQTT and SCAIP: pressed → PUBACK or mrs`,
       offered: (plan.lifeAlarms * 1000) / plan.forMs,
-      note: unkeptNote(life.reachedInAll['ack'] ?? 0, counts.life),
+      ...comparedWith(life.reachedInAll['ack'] ?? 0, counts.life),
     }),
     figureOf(life, 'shown', {
       id: 'outage-life',

@@ -90,6 +90,9 @@ export const devicesOf = (plan: Plan): number => {
 /** Connections of SCAIP over TCP and TLS: as many as the proxies of a region might have, with many messages on each. */
 export const STREAMS = 64;
 
+/** Of open alarms: the most that one may ask for at once. */
+export const LARGEST_PAGE = 500;
+
 export const PARTS = [
   'reference',
   'keeper',

@@ -7,7 +7,7 @@ const load = (ratePerSecond: number, forMs: Milliseconds, warmUpMs: Milliseconds
 export const FULL: Plan = {
   size: 'full',
   warmUp: load(1000, 3000, 0),
-  rates: [load(100, 10_000, 2000), load(500, 12_000, 2000), load(2000, 5000, 1000)],
+  rates: [load(50, 10_000, 2000), load(500, 12_000, 2000), load(2000, 5000, 1000)],
   streamRates: [load(500, 12_000, 2000)],
   saturation: { mqtt: load(8000, 1500, 0), scaip: load(4000, 3000, 0) },
   connections: { counts: [1000, 5000, 10_000], rates: [load(500, 5000, 1000)], saturation: load(8000, 1500, 0) },
@@ -17,7 +17,7 @@ export const FULL: Plan = {
   ],
   heartbeats: { devices: 2000, mqtt: load(25_000, 4000, 500), scaip: load(6000, 2000, 0) },
   few: { ...load(200, 10_000, 2000), devices: 5 },
-  consoles: { counts: [1, 200], loads: [load(100, 12_000, 2000), load(500, 12_000, 2000)] },
+  consoles: { counts: [20, 200], loads: [load(100, 12_000, 2000), load(500, 12_000, 2000)] },
   outage: { devices: 10_000, darkWithinMs: 60_000, lifeAlarms: 400, forMs: 240_000 },
   steady: {
     devices: 10_000,
@@ -44,7 +44,7 @@ export const FULL: Plan = {
 export const QUICK: Plan = {
   size: 'quick',
   warmUp: load(1000, 1500, 0),
-  rates: [load(500, 3000, 500), load(2000, 2000, 500)],
+  rates: [load(50, 4000, 1000), load(500, 3000, 500), load(2000, 2000, 500)],
   streamRates: [load(500, 3000, 500)],
   saturation: { mqtt: load(8000, 750, 0), scaip: load(4000, 1000, 0) },
   connections: { counts: [1000, 10_000], rates: [], saturation: load(8000, 1000, 0) },
@@ -54,7 +54,7 @@ export const QUICK: Plan = {
   ],
   heartbeats: { devices: 1000, mqtt: load(25_000, 1500, 500), scaip: load(6000, 1000, 0) },
   few: { ...load(200, 2500, 500), devices: 5 },
-  consoles: { counts: [200], loads: [load(100, 4000, 1000), load(500, 4000, 1000)] },
+  consoles: { counts: [20, 200], loads: [load(100, 4000, 1000), load(500, 4000, 1000)] },
   outage: { devices: 10_000, darkWithinMs: 20_000, lifeAlarms: 200, forMs: 60_000 },
   steady: {
     devices: 10_000,

@@ -85,7 +85,11 @@ export async function throughTheKeeper({ keeper }: Plan, centreUrl: string): Pro
     });
     const figure = closedLoop(`keeper-${inFlight}`, `keeper without protocol, ${inFlight} in flight`, perSecond, latencies);
     const against = [`batched-${BATCHED.batch}`, 'commit-64', ...(tenth === '' ? [] : [tenth])];
-    figures.push({ ...figure, against, ...(opened === signals ? {} : { note: `ONLY ${opened} OF ${signals} OPENED` }) });
+    figures.push({
+      ...figure,
+      against,
+      ...(opened === signals ? {} : { note: `ONLY ${opened} OF ${signals} OPENED`, unkept: signals - opened }),
+    });
     tenth = figure.id;
   }
   const { perSecond, latencies } = await runJob<BatchedRowsJob, BatchedRowsResult>('batched-rows', { databaseUrl, ...BATCHED });

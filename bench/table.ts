@@ -50,6 +50,7 @@ export function reportText({ at, plan, machine, figures, aims, facts }: Report):
     [ratioText(ratiosOf(figure, figures)), figure.note ?? ''].filter((text) => text !== '').join('; '),
   ]);
   const judged = aims.filter(({ got }) => got !== null);
+  const others = aims.filter(({ got }) => got === null).map(({ what }) => what);
   const { cpu, cores, memoryMb, node, postgres, loadBefore } = machine;
   return [
     `Measured ${at} (${plan} run): ${cpu}, ${cores} cores, ${memoryMb} MB; Node ${node}, PostgreSQL ${postgres}.`,
@@ -69,6 +70,7 @@ export function reportText({ at, plan, machine, figures, aims, facts }: Report):
               reached ? 'reached' : 'MISSED',
             ]),
           ),
+          ...(others.length === 0 ? [] : ['', `Aims of which this run says nothing: ${others.join('; ')}.`]),
         ]),
     ...(facts.length === 0
       ? []

@@ -9,7 +9,7 @@ import { ScaipWire } from '../../simulators/load/scaip-wire.ts';
 import { type ScaipReport, flavourOf, writeReport } from '../../simulators/scaip/vendors.ts';
 import { Caller } from '../caller.ts';
 import { answerParent, sayBegun } from '../job.ts';
-import type { OutagePlan } from '../plan.ts';
+import { LARGEST_PAGE, type OutagePlan } from '../plan.ts';
 import { MUNICIPALITY, SECRET, controllerIdOf, outageIdOf, outageOf, serialOf } from '../register.ts';
 
 export interface OutageJob {
@@ -36,8 +36,8 @@ export interface OutageResult {
   readonly lifeSpans: readonly Span[];
   /** Numbers of alarms in the order in which the console was first shown them. */
   readonly shown: readonly string[];
-  /** Life alarms behind a technical one in the list of open alarms, at the end. */
-  readonly behindInList: number;
+  /** Life alarms before the first technical one on the first page of open alarms, at the end. */
+  readonly firstInList: number;
 }
 
 /** Units behind each socket of SCAIP: its addresses are limited, as behind a proxy of the operator. */
@@ -131,12 +131,15 @@ answerParent<OutageJob, OutageResult>(async ({ http, mqtt, sipUdp, plan, run }) 
     }),
   ]);
   repeating.cancel();
-  const { alarms } = await operator.get<{ alarms: readonly { readonly priority: string }[] }>('/api/v1/alarms?state=open&limit=500');
+  const { alarms } = await operator.get<{ alarms: readonly { readonly priority: string }[] }>(
+    `/api/v1/alarms?state=open&limit=${LARGEST_PAGE}`,
+  );
   const firstTechnical = alarms.findIndex(({ priority }) => priority === 'technical');
-  const behindInList = firstTechnical < 0 ? 0 : alarms.slice(firstTechnical).filter(({ priority }) => priority === 'life').length;
+  const before = firstTechnical < 0 ? alarms : alarms.slice(0, firstTechnical);
+  const firstInList = before.filter(({ priority }) => priority === 'life').length;
   socket.terminate();
   for (const wire of [...wires.values(), ...scaip]) wire.close();
-  return { dark, life, darkSpans, lifeSpans, shown: [...shown], behindInList };
+  return { dark, life, darkSpans, lifeSpans, shown: [...shown], firstInList };
 });
 
 /** Resolves with its first message: from then on it is shown what happens. */
