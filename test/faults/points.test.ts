@@ -136,6 +136,16 @@ await t.test('steps that are missing, done twice, too early or out of order are 
   const nextRound = [row(7, 10_040, { event: 'ladder-restarted' }), row(8, 10_050, { event: 'told', rung: 'supervisor-and-overflow' })];
   t.same(doubled([...TIMELINE, ...nextRound]), [], 'each round anew');
   const exhausted = [row(7, 10_040, { event: 'ladder-exhausted' }), { ...row(8, 10_050, { event: 'claimed' }), account: 'operator' }];
+  const inNextRound = [row(9, 10_060, { event: 'claimed' }), row(10, 10_070, { event: 'told', rung: 'supervisor-and-overflow' })];
+  const restarted = [row(7, 10_040, { event: 'ladder-exhausted' }), { ...nextRound[0]!, version: 8 }];
+  const upAgain = [row(9, 10_050, { event: 'told', rung: 'supervisor-and-overflow' })];
+  const claimedThen = inNextRound.map((one) => ({ ...one, version: one.version + 1 }));
+  t.same(doubled([...TIMELINE, ...restarted, ...upAgain, ...claimedThen]), [], 'somebody had it in the second round');
+  t.same(
+    doubled([...TIMELINE, ...inNextRound]),
+    ['1001: rung supervisor-and-overflow at version 10'],
+    'a ladder that is not at its end goes on',
+  );
   t.same(doubled([...TIMELINE, ...exhausted, row(9, 10_060, { event: 'told', rung: 'supervisor-and-overflow' })]), []);
   t.end();
 });
