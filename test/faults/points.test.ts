@@ -178,6 +178,8 @@ await t.test('who was not told, and who was told twice, is seen', (t) => {
   t.same(booksOf({ asks: [ask('a'), ask('b', gathered)], readAt: T + 80_000 }).notTold, ['natt about 1001 (pending)']);
   t.same(booksOf({ asks: [ask('a'), ask('b', { state: 'failed', provider_id: null })] }).notTold, ['natt about 1001 (failed)']);
   t.same(booksOf({}, [message('a')]).notTold, ['natt about 1001 (sent)'], 'said to be sent, and not at the gateway');
+  const next = compare(new Ledger(), { ...SOUND, asks: [ask('a')] }, MESSAGES, { entry: 0, since: T + 11_000, graceMs: 1000 });
+  t.match(next, { asks: 0, notTold: ['natt about 1001 (no ask)'] }, 'what was made at the very end of the period before');
   const withdrawn = { asks: [ask('a'), ask('b', { state: 'withdrawn', provider_id: null })] } as const;
   t.same(booksOf(withdrawn, [message('a')]).notTold, ['natt about 1001 (withdrawn)'], 'for nothing');
   const then = (event: string, account: string) => [...TIMELINE, { ...row(7, 10_040, { event }), account }];

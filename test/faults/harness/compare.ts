@@ -50,7 +50,7 @@ export function compare(ledger: Ledger, truth: Truth, messages: readonly SmsMess
       storeAway: ledger.storeAway(truth.readAt),
       closed,
     }),
-    ...told(truth, messages, since, dueBefore),
+    ...told(truth, messages, period, dueBefore),
     lostOrders: lostOrders(ledger, truth, entry),
     outbox: truth.outbox,
   };
@@ -114,16 +114,18 @@ function doubledAlarms({ alarms }: Truth): string[] {
 function told(
   { timeline, asks, phones }: Truth,
   messages: readonly SmsMessage[],
-  since: number,
+  { since, graceMs }: Period,
   dueBefore: number,
 ): Pick<Books, 'asks' | 'notTold' | 'toldTwice'> {
+  // What was not due yet when the period before was judged is nobody else's.
+  const from = since - 2 * graceMs;
   const byId = new Map(messages.map((message) => [message.id, message]));
   const rows = new Map(asks.map((ask) => [ask.id, ask]));
   const notTold: string[] = [];
   const endings = endingsIn(timeline);
   let due = 0;
   for (const { alarm, version, at, event } of timeline) {
-    if (at < since) continue;
+    if (at < from) continue;
     for (const { account, asks: named } of event.recipients ?? []) {
       // Who has no telephone cannot be told by it; the timeline says so.
       for (const { id } of named.filter(({ channel }) => channel === 'sms' && (phones[account] ?? '') !== '')) {
@@ -132,7 +134,7 @@ function told(
         if (ask !== undefined && ask.due_at > by) continue;
         const needless = endings.get(alarm)?.some((end) => end.version > version && (end.account === null || end.account === account));
         if (ask?.state === 'withdrawn' && needless === true) continue;
-        due += 1;
+        if (at >= since) due += 1;
         const message = byId.get(ask?.provider_id ?? '');
         const fine = ask !== undefined && (ask.state === 'sent' || ask.state === 'delivered') && message?.to === phones[account];
         if (!fine) notTold.push(`${account} about ${alarm} (${ask?.state ?? 'no ask'})`);
