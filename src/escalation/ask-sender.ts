@@ -12,7 +12,7 @@ import { type Escalation, knownZone } from './ladder.ts';
 /** Longer than a notifier may take; a worker that dies holds an ask for no longer than this. */
 const LEASE_MS: Milliseconds = 10_000;
 /** Between two tries to write down what a notifier answered, while PostgreSQL is away. */
-const RECORD_AGAIN_MS: Milliseconds = 250;
+const RECORD_AGAIN_MS: Milliseconds = 100;
 /** Before the second, third … try; then the ask has failed and the ladder goes on without it. */
 const BACKOFF_MS: readonly Milliseconds[] = [1000, 2000, 4000, 8000, 15_000];
 /** Tries that left no result (a crash each time, a desk that throws): beyond this nobody is bothered again. */

@@ -18,6 +18,8 @@ const ADD_AGAIN_MS: Milliseconds = 1000;
 const MOST_QUEUED = 500;
 /** While more than this are in the queue, it is filled up at the next turn, not at each commit. */
 const ENOUGH_QUEUED = 200;
+/** When PostgreSQL is back, whoever has sent something writes it down first: an ask whose lease ran out meanwhile may be such a one. */
+const AFTER_AWAY_MS: Milliseconds = 500;
 const STRAIGHT_AT_ONCE = 32;
 const REPORTS_AT_ONCE = 32;
 
@@ -54,6 +56,7 @@ export function startAsks(parts: AsksParts): Asks {
   const straightInHand = new Map<string, Promise<void>>();
   let straight = 0;
   let failures = 0;
+  let awayAt: Instant = Number.NEGATIVE_INFINITY;
 
   const fill = turns('ask-queue-not-filled', LOOK_EVERY_MS, async () => {
     const now = clock.now();
@@ -62,7 +65,7 @@ export function startAsks(parts: AsksParts): Asks {
     for (const [urgency, asks] of queued) {
       for (const [id, { at }] of asks) if (now - at >= ADD_AGAIN_MS) asks.delete(id);
       if (asks.size > ENOUGH_QUEUED && !turn) continue;
-      const waiting = await backlog.soon(urgency, now + AHEAD_MS, MOST_QUEUED);
+      const waiting = await fromRows(backlog.soon(urgency, now + AHEAD_MS, MOST_QUEUED));
       const fresh = waiting.filter(({ id, tryAt }) => asks.get(id)?.tryAt !== tryAt).slice(0, MOST_QUEUED - asks.size);
       if (fresh.length === 0) continue;
       // Before they are added: one that is taken while its fellows are still being added is no longer there.
@@ -82,7 +85,7 @@ export function startAsks(parts: AsksParts): Asks {
   const sendLate = turns('overdue-asks-not-read', LOOK_EVERY_MS, async () => {
     const free = STRAIGHT_AT_ONCE - straightInHand.size;
     if (free <= 0) return;
-    const late = await backlog.overdue(clock.now() - OVERDUE_MS, STRAIGHT_AT_ONCE * 2);
+    const late = await fromRows(backlog.overdue(clock.now() - OVERDUE_MS, STRAIGHT_AT_ONCE * 2));
     for (const { id } of late.filter((ask) => !straightInHand.has(ask.id)).slice(0, free)) {
       straight += 1;
       const doing = send(id)
@@ -129,6 +132,17 @@ export function startAsks(parts: AsksParts): Asks {
       await Promise.all(straightInHand.values());
     },
   };
+
+  /** Nothing when PostgreSQL was away a moment ago: the next turn takes it. */
+  async function fromRows<T>(reading: Promise<readonly T[]>): Promise<readonly T[]> {
+    try {
+      const rows = await reading;
+      return clock.now() - awayAt < AFTER_AWAY_MS ? [] : rows;
+    } catch (error) {
+      awayAt = clock.now();
+      throw error;
+    }
+  }
 
   async function settle(asks: readonly SentAsk[], status: 'delivered' | 'failed'): Promise<void> {
     await Promise.all(asks.map((ask) => recordAsk(parts, ask, status, status === 'failed' ? 'not-delivered' : null, null)));

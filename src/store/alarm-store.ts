@@ -139,8 +139,11 @@ export function createAlarmStore(postgres: Postgres, committed: () => void): Ala
       for (const [index, one] of batch.entries()) {
         const outcome = outcomes[index];
         const { number, busy } = one.changing;
-        if (outcome === 'locked' && busy === 'wait') stuck.set(number, [...(stuck.get(number) ?? []), one]);
-        else settle(one, outcome);
+        if (outcome === 'locked' && busy === 'wait') {
+          stuck.set(number, [...(stuck.get(number) ?? []), one]);
+          // One of the same batch that did not wait for it has been settled, and said that nothing of it is under way.
+          underWay.add(number);
+        } else settle(one, outcome);
       }
     } catch (error) {
       if (error instanceof CentreError || batch.length === 1) for (const one of batch) settle(one, { failed: error });

@@ -55,6 +55,7 @@ async function once<T>({ pool }: Postgres, begin: string, work: Work<T>): Promis
   const ignore = (): void => undefined;
   client.on('error', ignore);
   let broken = true;
+  let hasBegun = true;
   try {
     const sent: Promise<unknown>[] = [];
     const failed: unknown[] = [];
@@ -62,7 +63,9 @@ async function once<T>({ pool }: Postgres, begin: string, work: Work<T>): Promis
       statement.catch((error: unknown) => failed.push(error));
       sent.push(statement);
     };
-    withCommit(client.query(begin));
+    const begun = client.query(begin);
+    begun.catch(() => (hasBegun = false));
+    withCommit(begun);
     const result = await work(client, withCommit);
     // One that could not even be sent leaves the transaction sound: a commit would keep the others without it.
     if (failed.length > 0) throw failed[0];
@@ -75,7 +78,8 @@ async function once<T>({ pool }: Postgres, begin: string, work: Work<T>): Promis
     broken = false;
     return result;
   } catch (error) {
-    broken = storeFault(error) === 'away' || !(await rolledBack(client));
+    // Without a beginning, what was sent behind it stood alone: nobody shall have this connection again.
+    broken = storeFault(error) === 'away' || !(await rolledBack(client)) || !hasBegun;
     throw error;
   } finally {
     client.off('error', ignore);
