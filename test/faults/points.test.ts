@@ -203,6 +203,8 @@ await t.test('what the auditor finds is explained by an absence, or it breaks th
   const line = (event: string, code = '') => explained({ event, code }, ['audit-finding', 'audit-findings', 'canary-failed']);
   t.ok(line('canary-failed', 'no-answer') && line('audit-finding', 'deadline-overdue') && line('audit-findings', 'outbox-old'));
   for (const code of ['row-differs', 'timeline-broken', 'no-deadline', '']) t.notOk(line('audit-finding', code), code);
+  t.ok(line('audit-needs-person', 'ask-overdue'));
+  t.notOk(line('audit-needs-person', 'deadline-overdue'), 'it could not mend it');
   t.notOk(line('signal-not-acknowledged'));
   t.end();
 });
