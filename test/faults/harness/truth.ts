@@ -26,6 +26,8 @@ export interface TimelineEvent {
   readonly what?: string;
   readonly rung?: string | null;
   readonly text?: string;
+  /** Of the one that opened the alarm. */
+  readonly sender?: { readonly municipality: string | null };
   readonly recipients?: readonly {
     readonly account: string;
     readonly asks: readonly { readonly id: string; readonly channel: string }[];
