@@ -25,7 +25,7 @@ const PAIRS: readonly Between[] = [
     name: 'process-postgres',
     about: 'a process of each role in turn and PostgreSQL',
     ways: [...both('intake', 'postgres'), ...both('escalation', 'postgres'), ...both('console', 'postgres')],
-    explains: ['signal-not-acknowledged', 'spill-began'],
+    explains: ['signal-not-acknowledged', 'spill-began', 'spill-not-replayed'],
   },
   {
     name: 'process-redis',
