@@ -206,17 +206,18 @@ await t.test('what becomes due meanwhile and is more urgent is not kept behind',
       return parts.desk.order(request);
     },
   };
-  let looks = 0;
+  let seen = false;
   const deadlines = createDeadlines(postgres);
   const due: typeof deadlines.due = async (...about) => {
     const found = await deadlines.due(...about);
-    looks += 1;
+    // A look that began while the clock was being moved does not find it yet.
+    seen ||= found.some(({ alarm }) => alarm.number === life);
     return found;
   };
   const sweep = sweeping(postgres, { ...parts, desk }, clock, { parallel: 2, deadlines: { due } });
   await until('two are in hand', () => given.length === 2);
   await clock.advance(30_000);
-  await until('it has looked again', () => looks >= 2);
+  await until('a look has found it', () => seen);
   await until('the next place is for life', () => {
     gates.shift()?.();
     return given.length > 2;
