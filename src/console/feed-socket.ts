@@ -34,6 +34,7 @@ export class FeedSocket {
   #snapshotAt: Milliseconds | null = null;
   #missedPings = 0;
   #messages = 0;
+  #held = false;
   readonly #hub: FeedHub;
   readonly #frames: Frames;
   readonly #directFrames: DirectFrames | null;
@@ -191,7 +192,20 @@ export class FeedSocket {
       this.socket.terminate();
       return;
     }
+    this.#hold();
     this.socket.send(frame, { binary: false }, through);
+  }
+
+  /** What is sent in the same breath leaves in one write: a read of the feed brings many changes, and a console process has hundreds of sockets. */
+  #hold(): void {
+    if (this.#held) return;
+    this.#held = true;
+    const { socket } = this.request;
+    socket.cork();
+    queueMicrotask(() => {
+      this.#held = false;
+      socket.uncork();
+    });
   }
 }
 
