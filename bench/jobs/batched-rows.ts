@@ -80,7 +80,6 @@ answerParent<BatchedRowsJob, BatchedRowsResult>(async ({ databaseUrl, batch, lan
     batches.push(shares.flat());
   }
   await pool.query('truncate signal, timeline, outbox, ask, claim_lease, alarm, joining');
-  await pool.query('vacuum analyze joining, signal, alarm, outbox, timeline');
   const text = `with ${parts.join(', ')} select 1`;
   const samples: number[] = [];
   const began = clock.monotonic();

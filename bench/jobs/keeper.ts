@@ -55,8 +55,8 @@ answerParent<KeeperJob, KeeperResult>(async ({ databaseUrl, configDir, signals, 
   const log = createLog('error');
   const postgres = openPostgres(databaseUrl, log);
   await migrate(postgres.pool, log);
+  // Not vacuumed while they are empty: PostgreSQL would believe that they stay so (register.ts).
   await postgres.pool.query('truncate signal, timeline, outbox, ask, claim_lease, alarm, joining');
-  await postgres.pool.query('vacuum analyze joining, signal, alarm, outbox, timeline');
   const { escalation } = readConfiguration(configDir);
   const keeper = createKeeper({
     store: createSignalStore(postgres, () => undefined),
