@@ -38,7 +38,7 @@ export const FULL: Plan = {
   },
   reference: { forMs: 3000, clients: [1, 16, 64] },
   lifeSigns: { units: [1000, 10_000, 100_000], forMs: 15_000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 15_000 } },
-  keeper: { signals: 20_000, inFlight: [1, 51, 512, 5120] },
+  keeper: { signals: 30_000, inFlight: [1, 51, 512, 5120] },
 };
 
 export const QUICK: Plan = {
@@ -74,7 +74,7 @@ export const QUICK: Plan = {
   },
   reference: { forMs: 700, clients: [1, 16, 64] },
   lifeSigns: { units: [1000, 10_000, 100_000], forMs: 3000, flood: { units: 100_000, ratePerSecond: 25_000, forMs: 3000 } },
-  keeper: { signals: 12_000, inFlight: [51, 512, 5120] },
+  keeper: { signals: 24_000, inFlight: [51, 512, 5120] },
 };
 
 export const TRY: Plan = {

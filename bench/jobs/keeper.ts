@@ -65,7 +65,8 @@ answerParent<KeeperJob, KeeperResult>(async ({ databaseUrl, configDir, signals, 
     log,
   });
   const samples: number[] = [];
-  const warm = Math.floor(signals / 10);
+  // A third: the code of a process that has just begun is not compiled, and a centre's is.
+  const warm = Math.floor(signals / 3);
   let next = 0;
   let opened = 0;
   let measuredFrom = 0;
