@@ -99,6 +99,8 @@ interface KillPoint {
 }
 
 const KILLS_IN_A_ROUND = 2;
+/** Six that die at the same moment, and start at the same moment, would try the machine and not the point. */
+const ARMED_AT_ONCE = 2;
 
 const POINTS: readonly KillPoint[] = [
   { point: 'received', about: 'a message is whole, nothing is kept', roles: ['intake'], passes: 4 },
@@ -146,11 +148,15 @@ export const atPoints: readonly Scenario[] = POINTS.map(({ point, about, roles, 
     const armedAt = new Map<Member, number>();
     const end = performance.now() + 20_000 + wanted * 4000;
     while (killedSoFar() < wanted && performance.now() < end) {
-      for (const member of members) {
-        // Another number of passes each time, so that it is not always the first message of a connection.
-        if (armedAt.get(member) === member.kills) continue;
-        armedAt.set(member, member.kills);
-        member.arm({ point, nth: 1 + Math.floor(random() * passes), signal: 'SIGKILL' });
+      if (armedAt.size === 0 || [...armedAt].some(([{ kills }, at]) => kills > at)) {
+        for (const member of armedAt.keys()) member.arm(null);
+        armedAt.clear();
+        const up = members.length > ARMED_AT_ONCE ? members.filter((member) => member.ready() !== null) : members;
+        for (const member of up.toSorted(() => random() - 0.5).slice(0, ARMED_AT_ONCE)) {
+          armedAt.set(member, member.kills);
+          // Another number of passes each time, so that it is not always the first message of a connection.
+          member.arm({ point, nth: 1 + Math.floor(random() * passes), signal: 'SIGKILL' });
+        }
       }
       if (meanwhile === undefined) await stage.pause(50);
       else await meanwhile(stage);
