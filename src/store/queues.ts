@@ -47,6 +47,8 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   const waiting = new Map<Urgency, { readonly canary: number; readonly since: number }>();
   /** When a worker began a job last: as good as the canary, which may stand behind hundreds. */
   const worked = new Map<Urgency, number>();
+  /** Jobs in hand: where all places are taken (a gateway that hangs), a canary that waits says nothing about the workers. */
+  const running: Record<Urgency, number> = { life: 0, urgent: 0, care: 0 };
   let failingSince: number | null = null;
   const canaries = clock.every(CANARY_EVERY_MS, () => {
     looking ??= within(lookAtCanaries())
@@ -90,7 +92,8 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
         continue;
       }
       const seen = waiting.get(urgency);
-      if (seen?.canary !== canary.timestamp) waiting.set(urgency, { canary: canary.timestamp, since: now });
+      const full = running[urgency] >= CONCURRENCY[urgency];
+      if (full || seen?.canary !== canary.timestamp) waiting.set(urgency, { canary: canary.timestamp, since: now });
       else if (now - Math.max(seen.since, worked.get(urgency) ?? 0) > CANARY_DEAD_MS) return renew();
     }
   }
@@ -175,10 +178,13 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
   async function run(urgency: Urgency, ask: string | null): Promise<void> {
     worked.set(urgency, clock.now());
     if (ask === null) return;
+    running[urgency] += 1;
     try {
       await work(ask);
     } catch (error) {
       log.warn('ask-not-sent', { ask, error });
+    } finally {
+      running[urgency] -= 1;
     }
   }
 }
