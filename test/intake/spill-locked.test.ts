@@ -178,6 +178,7 @@ await t.test('steady traffic: two locked households keep no other waiting', asyn
         if (household >= 22) verdicts.push(verdict);
       }),
     );
+    // The pace of the traffic; nothing is waited for.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   await Promise.all(all);
