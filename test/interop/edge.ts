@@ -89,9 +89,10 @@ export async function startEdge(t: Test, centres: readonly [string, string?], ce
         clearTimeout(late);
       }
     };
-    await until(`Kamailio; it said: ${output}`, () => {
+    // The control socket is made before those of the units; the process that answers on it, after them.
+    await until('Kamailio answers', async () => {
       if (child.exitCode !== null) throw new Error(`Kamailio ended: ${output}`);
-      return existsSync(path.join(folder, 'control'));
+      return existsSync(path.join(folder, 'control')) && (await program(t, 'kamcmd', ['-s', control, 'core.version'])).code === 0;
     });
   }
 }
