@@ -7,6 +7,8 @@ import { type AskSenderParts, createAskSender, recordAsk } from './ask-sender.ts
 const AHEAD_MS: Milliseconds = 1000;
 /** An ask still pending this long after it was due is sent straight from its row (design § 2, Outbox). */
 const OVERDUE_MS: Milliseconds = 2000;
+/** A queue that refused an ask within this time brings nobody anything: what is due is sent straight, without that wait. */
+const REFUSED_MS: Milliseconds = 1000;
 const LOOK_EVERY_MS: Milliseconds = 250;
 const REPORTS_EVERY_MS: Milliseconds = 1000;
 /** Put into the queue again after this time, in case that Redis has forgotten it; adding the same twice does nothing. */
@@ -57,6 +59,7 @@ export function startAsks(parts: AsksParts): Asks {
   let straight = 0;
   let failures = 0;
   let awayAt: Instant = Number.NEGATIVE_INFINITY;
+  let refusedAt: Instant = Number.NEGATIVE_INFINITY;
 
   const fill = turns('ask-queue-not-filled', LOOK_EVERY_MS, async () => {
     const now = clock.now();
@@ -77,6 +80,8 @@ export function startAsks(parts: AsksParts): Asks {
         );
       } catch (error) {
         for (const { id } of fresh) asks.delete(id);
+        refusedAt = clock.now();
+        sendLate.poke();
         throw error;
       }
     }
@@ -85,7 +90,9 @@ export function startAsks(parts: AsksParts): Asks {
   const sendLate = turns('overdue-asks-not-read', LOOK_EVERY_MS, async () => {
     const free = STRAIGHT_AT_ONCE - straightInHand.size;
     if (free <= 0) return;
-    const late = await fromRows(backlog.overdue(clock.now() - OVERDUE_MS, STRAIGHT_AT_ONCE * 2));
+    const now = clock.now();
+    const patience = now - refusedAt < REFUSED_MS ? 0 : OVERDUE_MS;
+    const late = await fromRows(backlog.overdue(now - patience, STRAIGHT_AT_ONCE * 2));
     for (const { id } of late.filter((ask) => !straightInHand.has(ask.id)).slice(0, free)) {
       straight += 1;
       const doing = send(id)

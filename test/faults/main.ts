@@ -87,9 +87,10 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
     const figures = `${cuts} cuts, ${acknowledged} acknowledged, ${lost} lost, ${doubled} doubled, ${seconds.toFixed(0)} s`;
     say(`${name}: ${skipped === undefined ? figures : `skipped, ${skipped}`}`);
   }
-  const { kills, acknowledged, lost, doubled, asks, toldTwice, toldTwiceShare } = summary;
+  const { kills, acknowledged, lost, doubled, asks, toldTwice, toldTwiceShare, heardTwice } = summary;
   say(`\n${kills} kills, ${acknowledged} acknowledged, ${lost} lost, ${doubled} doubled.`);
-  say(`Told twice outside the points made for it: ${toldTwice} of ${asks} (${(toldTwiceShare * 100).toFixed(2)} %).`);
+  const share = `${toldTwice} of ${asks} (${(toldTwiceShare * 100).toFixed(2)} %)`;
+  say(`Told twice outside the points made for it: ${share}; ${heardTwice} through a gateway that knows its references.`);
   for (const one of summary.missed) say(`missed  ${one}`);
   for (const one of summary.broken.slice(0, SHOWN)) say(`BROKEN  ${one}`);
   if (summary.broken.length > SHOWN) say(`BROKEN  and ${summary.broken.length - SHOWN} more (--json FILE has them all)`);

@@ -19,6 +19,8 @@ export interface Books {
   readonly notTold: readonly string[];
   /** The same ask at the gateway more than once, by the same reference or another. */
   readonly toldTwice: readonly string[];
+  /** Those of them that a gateway which knows its references (docs/escalation.md) passed on twice. */
+  readonly heardTwice: readonly string[];
   /** Answered 200, and not in the timeline, or there twice. */
   readonly lostOrders: readonly string[];
   readonly outbox: number;
@@ -116,7 +118,7 @@ function told(
   messages: readonly SmsMessage[],
   { since, graceMs }: Period,
   dueBefore: number,
-): Pick<Books, 'asks' | 'notTold' | 'toldTwice'> {
+): Pick<Books, 'asks' | 'notTold' | 'toldTwice' | 'heardTwice'> {
   // What was not due yet when the period before was judged is nobody else's.
   const from = since - 2 * graceMs;
   const byId = new Map(messages.map((message) => [message.id, message]));
@@ -141,7 +143,7 @@ function told(
       }
     }
   }
-  return { asks: due, notTold, toldTwice: toldTwice(asks, messages, phones, since, dueBefore) };
+  return { asks: due, notTold, ...twice(asks, messages, phones, since, dueBefore) };
 }
 
 /** Why nobody need be asked any more: somebody has taken the alarm, or it is over; who declined is not asked again. */
@@ -155,13 +157,13 @@ function endingsIn(timeline: Truth['timeline']): Map<string, { version: number; 
 }
 
 /** A reference that was posted more than once, and what a person got about an alarm beyond the asks that there were. */
-function toldTwice(
+function twice(
   asks: Truth['asks'],
   messages: readonly SmsMessage[],
   phones: Truth['phones'],
   since: number,
   dueBefore: number,
-): string[] {
+): Pick<Books, 'toldTwice' | 'heardTwice'> {
   const asked = new Map<string, { count: number; pending: boolean }>();
   for (const { alarm, account, channel, state } of asks) {
     if (channel !== 'sms') continue;
@@ -170,17 +172,18 @@ function toldTwice(
     asked.set(key, { count: before.count + 1, pending: before.pending || state === 'pending' });
   }
   const got = new Map<string, number>();
-  const twice: string[] = [];
-  for (const { to, text, posted, acceptedAt } of messages) {
+  const posted: string[] = [];
+  const heard: string[] = [];
+  for (const { to, text, posted: times, acceptedAt } of messages) {
     const alarm = /Alarm (\d+)/.exec(text)?.[1] ?? '';
     const key = `${to} ${alarm}`;
     got.set(key, (got.get(key) ?? 0) + 1);
     const known = asked.get(key);
     if (acceptedAt < since || acceptedAt >= dueBefore || known === undefined || known.pending) continue;
-    if (posted > 1) twice.push(`alarm ${alarm}: posted ${posted} times`);
-    if ((got.get(key) ?? 0) > known.count) twice.push(`alarm ${alarm}: ${got.get(key)} messages for ${known.count} asks`);
+    if (times > 1) posted.push(`alarm ${alarm}: posted ${times} times`);
+    if ((got.get(key) ?? 0) > known.count) heard.push(`alarm ${alarm}: ${got.get(key)} messages for ${known.count} asks`);
   }
-  return twice;
+  return { toldTwice: [...posted, ...heard], heardTwice: heard };
 }
 
 function lostOrders(ledger: Ledger, { timeline }: Truth, entry: number): string[] {

@@ -22,6 +22,7 @@ const COLUMNS = [
   'asked',
   'not told',
   'told twice',
+  'heard',
   'well after',
   'errors',
   '',
@@ -46,6 +47,7 @@ function cells({ name, seconds, kills, books, recovery, errors, broken, missed, 
     String(books.asks),
     String(books.notTold.length),
     String(books.toldTwice.length),
+    String(books.heardTwice.length),
     ms(recovery),
     String(errors.length),
     [broken.length > 0 ? 'BROKEN' : missed.length > 0 ? 'missed' : 'ok', note].filter((part) => part !== '').join('; '),
@@ -80,6 +82,7 @@ const aims = (): string[] => [
   '',
   '0',
   `< ${TOLD_TWICE_AIM * 100} %`,
+  '',
   `${RECOVERY_MS}`,
   '0',
   '',
@@ -93,6 +96,7 @@ export interface Summary {
   readonly asks: number;
   readonly toldTwice: number;
   readonly toldTwiceShare: number;
+  readonly heardTwice: number;
   readonly broken: readonly string[];
   readonly missed: readonly string[];
 }
@@ -121,6 +125,7 @@ export function summarise(
     asks,
     toldTwice,
     toldTwiceShare,
+    heardTwice: elsewhere.reduce((total, { books }) => total + books.heardTwice.length, 0),
     broken: [
       ...afterwards,
       ...results.flatMap(({ name, broken }) => broken.map((one) => `${name}: ${one}`)),

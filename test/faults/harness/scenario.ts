@@ -50,6 +50,8 @@ export interface Result {
   readonly books: Books;
   /** Milliseconds; null: nothing worked within a minute. */
   readonly recovery: number | null;
+  /** What `recovery` is the worst of. */
+  readonly probes: readonly Probed[];
   readonly errors: readonly ErrorLine[];
   /** Promises that were broken; the run fails. */
   readonly broken: readonly string[];
@@ -115,6 +117,7 @@ export async function carryOut(scenario: Scenario, house: House, load: Load, rou
     kills: told?.kills ?? 0,
     books,
     recovery,
+    probes,
     errors: unexplained,
     broken: [...failed, ...(told?.broken ?? []), ...brokenIn(books), ...silenceOf(probes), ...unexplained.map(lineOf)],
     missed: missedIn(scenario, books, probes),
