@@ -19,6 +19,8 @@ export const POINTS = [
   'queued',
   /** A provider took the message for a responder, and nothing says so yet. */
   'provider-answered',
+  /** The provider's answer is kept with the ask, and nobody was told. */
+  'answer-kept',
   /** Spilled signals are in PostgreSQL, and the spill still holds them. */
   'replayed',
 ] as const;

@@ -1,4 +1,4 @@
-/** Sends one ask: takes its lease, calls the notifier with no transaction open, tells the desk, then closes the row. */
+/** Sends one ask: takes its lease, calls the notifier with no transaction open, keeps its answer, tells the desk, closes the row. */
 import { createHash } from 'node:crypto';
 import type { AskFailure } from '../alarms/command.ts';
 import type { Desk } from '../alarms/desk.ts';
@@ -6,7 +6,7 @@ import { type Clock, type Instant, type Milliseconds, sleep } from '../base/cloc
 import { CentreError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
-import type { AskLedger, AskOutcome, LeasedAsk, Notice, NoticeResult, Notifier, SentAsk } from './ask.ts';
+import type { AskLedger, AskOutcome, LeasedAsk, Notice, NoticeResult, Notifier, SentAsk, Taken } from './ask.ts';
 import { type Escalation, knownZone } from './ladder.ts';
 
 /** Longer than a notifier may take; a worker that dies holds an ask for no longer than this. */
@@ -15,6 +15,7 @@ const LEASE_MS: Milliseconds = 10_000;
 const RECORD_AGAIN_MS: Milliseconds = 100;
 /** Before the second, third … try; then the ask has failed and the ladder goes on without it. */
 const BACKOFF_MS: readonly Milliseconds[] = [1000, 2000, 4000, 8000, 15_000];
+const NONE_TAKEN: ReadonlyMap<string, Taken> = new Map();
 /** Tries that left no result (a crash each time, a desk that throws): beyond this nobody is bothered again. */
 const MOST_TRIES = BACKOFF_MS.length + 4;
 
@@ -47,7 +48,19 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
     const asks = (await ledger.lease(id, now, now + LEASE_MS)).filter((ask) => !inHand.has(ask.id));
     for (const ask of asks) inHand.add(ask.id);
     try {
-      await sendAll(asks, now);
+      const taken = asks.some(({ attempt }) => attempt > 1) ? await ledger.taken(asks.map((ask) => ask.id)) : NONE_TAKEN;
+      const fresh = asks.filter((ask) => !taken.has(ask.id));
+      // The message that fresh ones would go with may have gone already: then they wait for their person's next.
+      const gone = taken.has(id);
+      await Promise.all([
+        ...asks.map((ask) => recordTaken(ask, taken.get(ask.id))),
+        gone
+          ? ledger.again(
+              fresh.map((ask) => ask.id),
+              now,
+            )
+          : sendAll(fresh, now),
+      ]);
     } finally {
       for (const ask of asks) inHand.delete(ask.id);
     }
@@ -68,19 +81,36 @@ export function createAskSender(parts: AskSenderParts): (id: string) => Promise<
       );
       return;
     }
+    if (result.result === 'sent') {
+      const { providerId } = result;
+      await untilBack(() =>
+        ledger.keepTaken(
+          asks.map((ask) => ask.id),
+          providerId,
+        ),
+      );
+      reached('answer-kept');
+    }
+    // All at once: one after the other, those of a large gathered message would outlast their lease.
+    await Promise.all(asks.map((ask) => record(ask, result)));
+  }
+
+  async function recordTaken(ask: LeasedAsk, taken: Taken | undefined): Promise<void> {
+    if (taken === undefined) return;
+    const { providerId, told } = taken;
+    if (told) await untilBack(() => closeRow(parts, ask, 'sent', null, providerId));
+    else await record(ask, { result: 'sent', providerId });
+  }
+
+  async function record(ask: LeasedAsk, result: NoticeResult): Promise<void> {
     const why = result.result === 'failed' ? result.why : null;
     const providerId = result.result === 'sent' ? result.providerId : null;
-    // All at once: one after the other, those of a large gathered message would outlast their lease and be sent again.
-    await Promise.all(
-      asks.map(async (ask) => {
-        // Each for itself: what the desk has stands in the timeline once, however often the row is tried.
-        await untilBack(() => tellDesk(parts, ask, result.result, why));
-        await untilBack(() => closeRow(parts, ask, result.result, why, providerId));
-        if (result.result !== 'failed') return;
-        await untilBack(() => ledger.hasten(ask.alarm, ask.account, clock.now()));
-        parts.hastened();
-      }),
-    );
+    // Each for itself: what the desk has stands in the timeline once, however often the row is tried.
+    await untilBack(() => tellDesk(parts, ask, result.result, why));
+    await untilBack(() => closeRow(parts, ask, result.result, why, providerId));
+    if (result.result !== 'failed') return;
+    await untilBack(() => ledger.hasten(ask.alarm, ask.account, clock.now()));
+    parts.hastened();
   }
 
   /** Until it is written down: whoever gave up would have the person told once more when PostgreSQL is back. */
@@ -134,8 +164,8 @@ function referenceOf(asks: readonly LeasedAsk[]): string {
 }
 
 /**
- * Tells the desk how an ask went, then closes its row. In this order: a crash between the two sends again under the same
- * reference and says it twice in the timeline; the other way round nobody would ever read that it was sent.
+ * Tells the desk how an ask went, then closes its row. In this order: after a crash between the two the row is taken up again;
+ * the other way round nobody would ever read that it was sent.
  */
 export async function recordAsk(
   parts: RecordParts,

@@ -24,6 +24,13 @@ export interface LeasedAsk {
 /** The state of an ask that is over, or waits for a report. */
 export type AskOutcome = 'sent' | 'delivered' | 'failed';
 
+/** What a provider had taken when its sender died, or had overrun its lease. */
+export interface Taken {
+  readonly providerId: string;
+  /** It stands in the alarm's timeline. */
+  readonly told: boolean;
+}
+
 export interface AskLedger {
   /**
    * Takes a pending ask that is due, and for an SMS about anything but life all of the person's that are due with it:
@@ -34,6 +41,13 @@ export interface AskLedger {
   lease(id: string, now: Instant, leaseUntil: Instant): Promise<readonly LeasedAsk[]>;
   /** Ends the lease early: tried again at `tryAt`. */
   again(ids: readonly string[], tryAt: Instant): Promise<void>;
+  /**
+   * Keeps that a provider has taken the message about these pending asks: all of them or none. To be called before anything
+   * else is done with the answer: after a crash, what this did not keep is sent again.
+   */
+  keepTaken(ids: readonly string[], providerId: string): Promise<void>;
+  /** Which of these a provider has taken. */
+  taken(ids: readonly string[]): Promise<ReadonlyMap<string, Taken>>;
   /** Keeps how it went; what was withdrawn meanwhile stays so. To be called after the desk has it. May be repeated. */
   record(id: string, outcome: AskOutcome, providerId: string | null, now: Instant): Promise<void>;
   /** Makes the person's other asks about that alarm due now: a channel has failed, waiting for the next helps nobody. */

@@ -41,6 +41,16 @@ const WAIT_FOR_PACE = `update ask set try_at = $2 where id in (select k.id from 
 const LEASE = `update ask set try_at = $2, attempts = attempts + 1 where id = any($1::uuid[])`;
 const AGAIN = `update ask set try_at = $2 where id in (select id from ask where id = any($1::uuid[]) and state = 'pending' order by id for update)`;
 
+/** Locked in the order of their ids, as wherever several asks are written (0009-deadlines). */
+const KEEP_TAKEN = `with locked as (select id from ask where id = any($1::uuid[]) and state = 'pending' order by id for update)
+  update ask k set provider_id = t.provider_id from locked l join unnest($1::uuid[], $2::text[]) as t(id, provider_id) on t.id = l.id
+  where k.id = l.id`;
+/** Only the newest entries are looked through: a timeline may be very long, and this is about seconds ago. */
+const TAKEN = `select k.id, k.provider_id, exists (
+    select from (select event from timeline where alarm = k.alarm order by version desc limit 500) e
+    where e.event->>'event' = 'ask-sent' and e.event->>'ask' = k.id::text) as told
+  from ask k where k.id = any($1::uuid[]) and k.provider_id is not null`;
+
 interface TakenRow {
   readonly id: string;
   readonly alarm: string;
@@ -75,6 +85,11 @@ export function createAskLedger(postgres: Postgres): AskLedger {
       return row;
     });
   });
+  const keepOne = gathering(AT_ONCE, async (all: readonly { ids: readonly string[]; providerId: string }[]) => {
+    const values = [all.flatMap(({ ids }) => ids), all.flatMap(({ ids, providerId }) => ids.map(() => providerId))];
+    await rowsOf(postgres, KEEP_TAKEN, values);
+    return all.map(() => undefined);
+  });
   const recordOne = gathering(AT_ONCE, async (results: readonly Result[]) => {
     const rows = lastOfEach(results).map(({ id, outcome, providerId, now }) => {
       return { id, outcome, provider_id: providerId, recorded_at: toIso(now), try_at: toIso(now + FIRST_REPORT_MS) };
@@ -95,6 +110,11 @@ export function createAskLedger(postgres: Postgres): AskLedger {
     },
     async again(ids, tryAt) {
       await rowsOf(postgres, AGAIN, [ids, toIso(tryAt)]);
+    },
+    keepTaken: (ids, providerId) => keepOne({ ids, providerId }),
+    async taken(ids) {
+      const rows = await rowsOf<{ id: string; provider_id: string; told: boolean }>(postgres, TAKEN, [ids]);
+      return new Map(rows.map(({ id, provider_id: providerId, told }) => [id, { providerId, told }]));
     },
     record: (id, outcome, providerId, now) => recordOne({ id, outcome, providerId, now }),
     hasten: (alarm, account, now) => hastenOne({ alarm, account, now }),

@@ -8,7 +8,7 @@ import { RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
 import { createLog, type Log } from '../../src/base/log.ts';
 import { type Asks, type AsksParts, startAsks } from '../../src/escalation/asks.ts';
-import type { AskQueue } from '../../src/escalation/ask.ts';
+import type { AskLedger, AskQueue } from '../../src/escalation/ask.ts';
 import { createNotifier } from '../../src/notify/by-channel.ts';
 import { createPage } from '../../src/notify/page.ts';
 import { createSmsReports } from '../../src/notify/sms-reports.ts';
@@ -83,6 +83,9 @@ const rows = async (): Promise<{ account: string; channel: string; state: string
   (await postgres.pool.query('select account, channel, state, attempts from ask order by account, channel')).rows;
 const states = async (): Promise<string[]> => (await rows()).map(({ account, channel, state }) => `${account} ${channel} ${state}`);
 const settled = async (): Promise<boolean> => !(await rows()).some(({ state }) => state === 'pending');
+/** Ids under which a gateway has messages about asks, one for each ask. */
+const taken = async (): Promise<string[]> =>
+  (await postgres.pool.query<{ id: string }>('select provider_id as id from ask where provider_id is not null')).rows.map(({ id }) => id);
 
 await t.test('page and SMS, each person by each channel, with reports; delivered is never an acceptance', async (t) => {
   const gateway = await gatewayFor(t);
@@ -203,27 +206,70 @@ await t.test('tries are bounded, then the ask has failed by name', async (t) => 
   t.equal(gateway.posts(), 1);
 });
 
-await t.test('a crash between the gateway’s answer and our record: the person is not texted twice', async (t) => {
+/** A ledger and a desk of a process that is killed at one of three moments after the gateway has answered. */
+const killedWhen = {
+  'nothing is kept': (ledger: AskLedger, desk: Desk) => ({ ledger: { ...ledger, keepTaken: killed }, desk }),
+  'its answer is kept': (ledger: AskLedger, desk: Desk) => ({ ledger: { ...ledger, record: killed }, desk: { ...desk, order: killed } }),
+  'the desk is told': (ledger: AskLedger, desk: Desk) => ({ ledger: { ...ledger, record: killed }, desk }),
+} as const;
+const killed = (): Promise<never> => Promise.reject(new CentreError('store-away', 'killed'));
+
+for (const [when, posted] of [
+  ['nothing is kept', 2],
+  ['its answer is kept', 1],
+  ['the desk is told', 1],
+] as const) {
+  await t.test(`killed behind the gateway’s answer, when ${when}: posted ${posted} times, texted once, told once`, async (t) => {
+    const gateway = await gatewayFor(t);
+    gateway.setBehaviour({ delivery: 'never' });
+    const number = await parts.press('h1');
+    await dispatch(number, to('natt', SMS));
+    const first = asking(t, gateway, killedWhen[when](createAskLedger(postgres), parts.desk));
+    await until('it was sent', () => gateway.messages().length === 1);
+    if (when === 'its answer is kept') await until('its answer is kept', async () => (await taken()).length === 1);
+    if (when === 'the desk is told') await until('the desk is told', async () => (await parts.told(number, 2)).length === 1);
+    await first.stop();
+    t.same(await states(), ['natt sms pending']);
+    await postgres.pool.query('update ask set try_at = due_at');
+    asking(t, gateway);
+    await until('it is settled', settled);
+    t.same(await parts.told(number, 2), ['ask-sent natt sms']);
+    t.same(
+      gateway.messages().map((message) => message.posted),
+      [posted],
+    );
+    const [id] = gateway.messages().map((message) => message.id);
+    t.same(await taken(), [id], 'its report can be asked for');
+  });
+}
+
+await t.test('what had gone in a gathered message of a process that died goes into no other, and takes nobody along', async (t) => {
   const gateway = await gatewayFor(t);
-  const number = await parts.press('h1');
-  await dispatch(number, to('natt', SMS));
-  const failing: Desk = {
-    order: (request) =>
-      request.command.command === 'record-ask'
-        ? Promise.reject(Object.assign(new Error('connection'), { name: 'x' }))
-        : parts.desk.order(request),
-  };
-  const ledger = createAskLedger(postgres);
-  const dying = { ...ledger, record: () => Promise.reject(new Error('killed')) };
-  const first = asking(t, gateway, { desk: failing, ledger: dying });
-  await until('it was sent', () => gateway.messages().length === 1);
-  await first.stop();
-  t.same(await states(), ['natt sms pending']);
+  gateway.setBehaviour({ delivery: 'never' });
+  const care = { meaning: { priority: 'care' } } as const;
+  const [first, second] = [await parts.press('h1', care), await parts.press('h2', care)];
+  await dispatch(first, to('natt', SMS));
+  await dispatch(second, to('natt', SMS));
+  const dying = asking(t, gateway, killedWhen['its answer is kept'](createAskLedger(postgres), parts.desk));
+  await until('both went in one message', async () => (await taken()).length === 2 && gateway.messages().length === 1);
+  await dying.stop();
+  const third = await parts.press('h3', care);
+  await dispatch(third, to('natt', SMS));
   await postgres.pool.query('update ask set try_at = due_at');
   asking(t, gateway);
-  await until('it was sent again and recorded', async () => (await parts.told(number, 2)).includes('ask-sent natt sms'));
-  t.equal(gateway.messages().length, 1);
-  t.equal(gateway.messages()[0]!.posted, 2);
+  await until('two are told of', async () => (await states()).filter((state) => state === 'natt sms sent').length === 2);
+  for (const number of [first, second]) t.same(await parts.told(number, 2), ['ask-sent natt sms']);
+  await until('the third waits for its minute', async () => {
+    const waits = await postgres.pool.query(
+      "select from ask where alarm = $1 and state = 'pending' and try_at > now() + interval '20 seconds'",
+      [third],
+    );
+    return waits.rowCount === 1;
+  });
+  t.same(
+    gateway.messages().map((message) => message.posted),
+    [1],
+  );
 });
 
 await t.test(
