@@ -14,7 +14,7 @@ import type { Result } from './harness/scenario.ts';
 const USAGE = `npm run faults -- [options]
 
   --only a,b      these scenarios only (see --list)
-  --rounds N      every fault N times, and the long spans (60 s away): with 31 there are about 1,000 kills
+  --rounds N      every fault N times, and the long spans (60 s away): with 29 there are about 1,000 kills
   --seed N        the same moments again
   --json FILE     everything that was found
   --logs DIR      what the processes said

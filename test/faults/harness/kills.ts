@@ -104,7 +104,7 @@ const ARMED_AT_ONCE = 2;
 
 const POINTS: readonly KillPoint[] = [
   { point: 'received', about: 'a message is whole, nothing is kept', roles: ['intake'], passes: 4 },
-  { point: 'before-commit', about: 'everything is written, nothing committed', roles: ['intake'], passes: 4 },
+  { point: 'before-commit', about: 'everything but the commit is on its way', roles: ['intake'], passes: 4 },
   { point: 'after-commit', about: 'committed, and nobody was told', roles: ['intake'], passes: 4 },
   { point: 'before-ack', about: 'kept, and not yet acknowledged', roles: ['intake'], passes: 4 },
   { point: 'after-ack', about: 'acknowledged this instant', roles: ['intake'], passes: 4 },
