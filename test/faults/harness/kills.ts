@@ -118,7 +118,14 @@ const POINTS: readonly KillPoint[] = [
     passes: 4,
     more: { tellsTwice: true },
   },
-  { point: 'answer-kept', about: "the gateway's answer is kept, and nothing else says so", roles: ['escalation'], passes: 4 },
+  {
+    point: 'answer-kept',
+    about: "the gateway's answer is kept, and nothing else says so",
+    roles: ['escalation'],
+    passes: 4,
+    // Not that message: the others that left in the same breath.
+    more: { tellsTwice: true },
+  },
   { point: 'before-spill-sync', about: 'in the spill, not yet on its disk', roles: ['intake'], passes: 5, meanwhile: withoutPostgres },
   { point: 'after-spill-sync', about: 'durable in the spill, not acknowledged', roles: ['intake'], passes: 5, meanwhile: withoutPostgres },
   { point: 'replayed', about: 'in PostgreSQL, and still in the spill', roles: ['intake'], passes: 1, meanwhile: withoutPostgres },
