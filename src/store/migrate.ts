@@ -12,6 +12,7 @@ import { canary } from './migrations/0008-canary.ts';
 import { deadlines } from './migrations/0009-deadlines.ts';
 import { intake } from './migrations/0010-intake.ts';
 import { relay } from './migrations/0011-relay.ts';
+import { recall } from './migrations/0012-recall.ts';
 
 /** In order, never edited once released: a mistake is mended by the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -26,6 +27,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0009-deadlines', sql: deadlines },
   { name: '0010-intake', sql: intake },
   { name: '0011-relay', sql: relay },
+  { name: '0012-recall', sql: recall },
 ];
 
 /** Any number that nothing else in the database uses: ASCII "migr". */

@@ -22,6 +22,12 @@ export interface EarlierSignal {
   readonly unproven: boolean;
 }
 
+/** An id that came before, in messages with other bytes. */
+export interface UsedId {
+  readonly source: string;
+  readonly message_id: string;
+}
+
 export interface AlarmRow {
   readonly fold: Alarm;
   readonly joining_key: string;
@@ -53,7 +59,12 @@ export interface Memory {
   changed(): ChangedAlarm[];
 }
 
-export function remember(earlier: readonly EarlierSignal[], rows: readonly AlarmRow[], closedRows: readonly ClosedRow[]): Memory {
+export function remember(
+  earlier: readonly EarlierSignal[],
+  used: readonly UsedId[],
+  rows: readonly AlarmRow[],
+  closedRows: readonly ClosedRow[],
+): Memory {
   const messages = new Map<string, EarlierSignal>();
   const ids = new Set<string>();
   const open = new Map<string, Alarm>();
@@ -78,6 +89,7 @@ export function remember(earlier: readonly EarlierSignal[], rows: readonly Alarm
     else open.delete(place(key, alarm.lane, laneKey));
   }
   for (const message of earlier) learnMessage(message);
+  for (const { source, message_id: id } of used) ids.add(idKey(source, id));
   for (const row of rows) learnAlarm(row.fold, row.joining_key, row.lane_key);
 
   /** Whoever guesses what a unit will send next, and sends it without proof before, must not make a duplicate of the real one. */

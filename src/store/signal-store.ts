@@ -10,10 +10,10 @@ import { ALARM_PARAMETERS, type ChangedAlarm, WRITE_ALARMS, alarmValues } from '
 import { changeAsks } from './ask-effects.ts';
 import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from './binary-arrays.ts';
 import { type Postgres, storeFault } from './postgres.ts';
-import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, remember } from './signal-memory.ts';
+import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, type UsedId, remember } from './signal-memory.ts';
 import { type WithCommit, inTransaction, storeAway } from './transaction.ts';
 
-const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)';
+const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)';
 
 /** The alarms and the signals in one statement. */
 const KEEP = `${WRITE_ALARMS},
@@ -114,12 +114,13 @@ async function keepBatch(
 
 interface Found {
   readonly earlier: EarlierSignal[] | null;
+  readonly used: UsedId[] | null;
   readonly alarms: AlarmRow[] | null;
   readonly closed: ClosedRow[] | null;
   readonly numbers: string[];
 }
 
-/** Locks the keys, then reads what the signals meet (migration 0004-batches). */
+/** Locks the keys, then reads what the signals meet (migration 0012-recall). */
 async function prepare(
   client: pg.ClientBase,
   prepared: readonly Prepared[],
@@ -135,6 +136,7 @@ async function prepare(
     texts(keys),
     texts(withId.map(({ signal }) => signal.source)),
     texts(withId.map(({ signal }) => signal.messageId)),
+    byteStrings(withId.map(({ digest }) => digest)),
     texts(without.map(({ signal }) => signal.source)),
     byteStrings(without.map(({ digest }) => digest)),
     toIso(earliest - DUPLICATE_WINDOW_WITHOUT_ID_MS),
@@ -145,7 +147,7 @@ async function prepare(
   const { rows } = await client.query<Found>({ name: 'prepare-batch', text: PREPARE, values });
   const [found] = rows;
   return {
-    memory: remember(found?.earlier ?? [], found?.alarms ?? [], found?.closed ?? []),
+    memory: remember(found?.earlier ?? [], found?.used ?? [], found?.alarms ?? [], found?.closed ?? []),
     spare: [...spare, ...(found?.numbers ?? [])],
   };
 }

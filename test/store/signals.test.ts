@@ -130,6 +130,52 @@ await t.test('who sends a unit’s next message before it, without proof, does n
   t.match(await keeper.keep({ ...again(next), marks: [] }), { verdict: 'opened' }, 'also right after that alarm was closed');
 });
 
+await t.test('a device that gives each message the same id is recalled by a few rows, however much it has sent', async (t) => {
+  // One connection, which plans while the table is empty.
+  const few = openPostgres(stores.databaseServer.url, SILENT, 1);
+  opened.push(few);
+  const alone = keeperOn(few);
+  const constant = (bytes: string, more: Partial<Signal> = {}): Signal =>
+    fresh('h1', { messageId: '1', raw: Buffer.from(bytes), digest: Buffer.alloc(32, bytes), ...more });
+  const noId = (bytes: string): Signal => ({ ...constant(bytes), messageId: null, source: 'mqtt:no-id' });
+  await alone.keep(fresh('h2'));
+  t.match(await alone.keep(constant('first')), { verdict: 'opened' });
+  t.match(await alone.keep(noId('first')), { verdict: 'repeated' });
+  await postgres.pool.query(
+    `insert into signal (id, received_at, protocol, source, device, municipality, message_id, digest, raw, meaning, verdict)
+     select gen_random_uuid(), $1::timestamptz - n * interval '10 ms', 'mqtt', case n % 2 when 0 then 'mqtt:h1' else 'mqtt:no-id' end, 'D', '1103',
+       case n % 2 when 0 then '1' end, case n % 4 when 0 then sha256(n::text::bytea) else $2 end, '', '{}',
+       case n % 4 when 0 then 'kept' else 'duplicate' end
+     from generate_series(1, 50000) n`,
+    [new Date(clock.now()), Buffer.alloc(32, 'first')],
+  );
+  const fetched = async (): Promise<number> => {
+    await few.pool.query('select pg_stat_force_next_flush()');
+    const { rows: found } = await few.pool.query<{ n: number }>(
+      `select (coalesce(idx_tup_fetch, 0) + seq_tup_read)::int as n from pg_stat_user_tables where relname = 'signal'`,
+    );
+    return found[0]!.n;
+  };
+  const costs = async (one: Signal, expected: object): Promise<void> => {
+    const before = await fetched();
+    t.match(await alone.keep(one), expected);
+    const read = (await fetched()) - before;
+    t.ok(read < 10, `${read} rows were read`);
+  };
+  await costs(fresh('h2'), { verdict: 'repeated' });
+  await costs(constant('other'), { verdict: 'repeated' });
+  t.match(await rows(`select marks from signal where raw = 'other'`), [{ marks: ['id-re-used'] }]);
+  await costs(constant('first'), { verdict: 'duplicate' });
+  await costs(noId('first'), { verdict: 'duplicate' });
+  await costs(noId('other'), { verdict: 'repeated' });
+  // So do the plans of a connection that sees the table as it is.
+  await postgres.pool.query('analyze signal');
+  await few.pool.query('discard plans');
+  await costs(constant('third'), { verdict: 'repeated' });
+  await costs(constant('other'), { verdict: 'duplicate' });
+  await costs(noId('other'), { verdict: 'duplicate' });
+});
+
 await t.test('a sender whose name is longer than an index takes is kept all the same', async (t) => {
   const long = Array.from({ length: 1000 }, (_, n) => String.fromCodePoint(0x4e00 + ((n * 7919) % 20_000))).join('');
   const { verdict } = await keeper.keep(fresh('h1', { household: null, source: `scaip:${long}`, device: long }));
