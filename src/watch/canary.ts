@@ -46,6 +46,8 @@ const KEPT: Milliseconds = minutes(24 * 60);
 /** A report that is older than so many periods says nothing any more. */
 const STALE_AFTER = 3;
 const LOOKS_A_PERIOD = 12;
+/** The auditor reports each second; the same age is said on /readyz. */
+const AUDITED_WITHIN: Milliseconds = seconds(10);
 /** Sessions and rows are looked after again so often, and after each round that failed. */
 const SET_UP_EVERY: Milliseconds = minutes(60);
 /** After its start a centre's other processes may still be starting. */
@@ -199,17 +201,20 @@ export function startCanary({
   }
 
   /**
-   * Whatever the watch looks at: this round's protocols, those that another watch pressed over, and the auditor's finding.
-   * Of several nodes each has had its turn since something last failed.
+   * Whatever the watch looks at: this round's protocols, those that another watch pressed over, and the auditor, which must have
+   * looked just now: what it found before it fell silent says nothing. Of several nodes each has had its turn since something
+   * last failed.
    */
   async function allIsWell({ intakes, consoles }: CanaryNodes): Promise<boolean> {
     const [standing, rows] = [await store.standing(), await reports.read()];
-    const since = clock.now() - STALE_AFTER * every;
+    const now = clock.now();
+    const since = now - STALE_AFTER * every;
+    const isAudited = rows.some(({ name, at }) => name === 'audit' && Math.abs(now - at) <= AUDITED_WITHIN);
     const isWell = (protocol: CanaryProtocol): boolean => {
       const { fineAt = null, inRow = 0 } = standing.get(protocol) ?? {};
       return fineAt !== null && fineAt >= since && inRow >= Math.max(intakes[protocol].length, consoles.length);
     };
-    return rows.every(({ fine }) => fine) && CANARY_PROTOCOLS.every(isWell);
+    return isAudited && rows.every(({ fine }) => fine) && CANARY_PROTOCOLS.every(isWell);
   }
 }
 

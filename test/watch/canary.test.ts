@@ -500,9 +500,25 @@ await t.test('it goes on by itself when PostgreSQL is back, and an outside monit
   const centre = await centreOf(t);
   let nodes = nodesOf(centre);
   await rows('delete from watch_report');
-  const canary = await settled(canaryOf(t, () => nodes, { deadMan, log: logTo(lines) }));
-  calls.length = 0;
+  const reports = createWatchReports(postgres);
+  /** The auditor's last look, as it stands when the round is over. */
+  let audit: { ageMs: number; fine: boolean } | null = null;
+  const told = {
+    ...reports,
+    async read() {
+      await rows(`delete from watch_report where name = 'audit'`);
+      if (audit !== null) await reports.write({ name: 'audit', at: clock.now() - audit.ageMs, fine: audit.fine, detail: {} });
+      return reports.read();
+    },
+  };
+  const canary = await settled(canaryOf(t, () => nodes, { deadMan, reports: told, log: logTo(lines) }));
+  t.strictSame(calls, [], 'not called while no auditor has reported');
 
+  audit = { ageMs: 10_500, fine: true };
+  t.strictSame(summary(await canary.round()), FINE);
+  t.strictSame(calls, [], 'nor when it looked last more than 10 s ago, however well all was then');
+
+  audit = { ageMs: 0, fine: true };
   t.strictSame(summary(await canary.round()), FINE);
   t.strictSame(calls, ['/alive'], 'called when all is well');
 
@@ -512,10 +528,10 @@ await t.test('it goes on by itself when PostgreSQL is back, and an outside monit
   t.equal(calls.length, 1, 'not called when one protocol is not');
   nodes = whole;
 
-  await createWatchReports(postgres).write({ name: 'audit', at: clock.now(), fine: false, detail: {} });
+  audit = { ageMs: 0, fine: false };
   t.strictSame(summary(await canary.round()), FINE);
   t.equal(calls.length, 1, 'nor while the auditor has found something');
-  await rows('delete from watch_report');
+  audit = { ageMs: 0, fine: true };
 
   answer = (_request, response) => void response.writeHead(302, { location: `${base}/elsewhere` }).end();
   await canary.round();
