@@ -27,6 +27,14 @@ export type ReplayedClaim =
   | { readonly by: string; readonly result: 'done' }
   | { readonly by: string; readonly result: 'refused'; readonly code: RefusalCode | 'unknown-alarm' };
 
+/** What PostgreSQL knows of a provisional number. */
+export interface Alias {
+  /** The alarm that it opened or joined. */
+  readonly alarm: string;
+  /** What became of the claim that was made of it; null: there was none. */
+  readonly claim: ReplayedClaim | null;
+}
+
 /** What an intake process tells the console processes over its direct stream. */
 export type DirectNews =
   /** First after connecting, and after each change of either flag: all that it holds. */

@@ -111,7 +111,7 @@ export class DirectBook {
     const held = this.#held.get(number);
     if (held !== undefined && alarm !== null && !this.#onBoard(alarm)) {
       const before = held.replayed;
-      // PostgreSQL may have been quicker to say so, and does not know of the claim.
+      // Somebody may have been quicker to say so, who did not know of the claim.
       this.#held.set(number, { ...held, replayed: { alarm, claim: claim ?? before?.claim ?? null, at: before?.at ?? at } });
       return;
     }

@@ -74,7 +74,8 @@ export function startDirect({ directory, board, clock, random, log, limit }: Dir
       const answer = await node.link.claim(number, viewer, at);
       // The news of it comes over the same stream, and may be behind.
       if ('claimed' in answer) book.take(held.node, { news: 'alarm', alarm: answer.claimed }, clock.monotonic());
-      else if (answer.refused === 'gone') book.replayed(number, answer.alarm, null, clock.monotonic());
+      // Where somebody has claimed it, they are still to be told what became of that.
+      else if (answer.refused === 'gone' && held.shown.claimedBy === null) book.replayed(number, answer.alarm, null, clock.monotonic());
       return answer;
     },
     listen(listener) {
@@ -167,7 +168,7 @@ export function startDirect({ directory, board, clock, random, log, limit }: Dir
     // From another place each time: those that are never found must not stand before the others.
     const from = Math.floor(clock.monotonic() / LOOK_MS) % Math.ceil(lost.length / LOST_AT_ONCE);
     const asked = lost.slice(from * LOST_AT_ONCE, (from + 1) * LOST_AT_ONCE);
-    for (const [number, alarm] of await directory.replayed(asked)) book.replayed(number, alarm, null, clock.monotonic());
+    for (const [number, { alarm, claim }] of await directory.replayed(asked)) book.replayed(number, alarm, claim, clock.monotonic());
   }
 
   /** What is known of PostgreSQL: what connected intake processes say, and while it cannot be asked, what lost ones said last. @returns whether it changed */

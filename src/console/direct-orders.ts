@@ -28,7 +28,7 @@ export async function numberOf({ direct, aliases }: ProvisionalParts, number: st
   if (!isProvisional(number)) return number;
   const became = direct?.became(number);
   if (became !== undefined) return became;
-  return (await aliases?.replayed([number]))?.get(number) ?? null;
+  return (await aliases?.replayed([number]))?.get(number)?.alarm ?? null;
 }
 
 /** Null: it is not provisional (any more), and the command is one for the alarm that it became. */

@@ -1,5 +1,5 @@
 /** The console's view of provisional alarms: what the intake processes tell it without any store, and the ports behind it. */
-import type { ProvisionalAlarm, ProvisionalAnswer, ReplayedClaim } from '../alarms/provisional.ts';
+import type { Alias, ProvisionalAlarm, ProvisionalAnswer, ReplayedClaim } from '../alarms/provisional.ts';
 import type { Instant } from '../base/clock.ts';
 import { type Viewer, sightOf } from '../people/access.ts';
 
@@ -63,8 +63,8 @@ export interface DirectDirectory {
   nodes(now: Instant): Promise<readonly DirectNode[]>;
   /** The centre's secret by which intake knows its consoles. */
   token(): Promise<string>;
-  /** Those of these that are in PostgreSQL, with the alarm that they opened or joined (null: none). */
-  replayed(numbers: readonly string[]): Promise<ReadonlyMap<string, string | null>>;
+  /** Those of these that are in PostgreSQL as an alarm, or in one. */
+  replayed(numbers: readonly string[]): Promise<ReadonlyMap<string, Alias>>;
 }
 
 /** Whether a provisional alarm exists for this viewer: as for an alarm that nobody was asked to go to. */

@@ -1,7 +1,7 @@
 /** Replaying: a batch of the spill goes to PostgreSQL the way of live signals, then the claims that were made of it. */
 import { type Admission, type Situation, joiningKey } from '../alarms/correlate.ts';
 import type { DeskAnswer } from '../alarms/desk.ts';
-import { type ReplayedClaim, provisionalNumber, provisionalOf } from '../alarms/provisional.ts';
+import { type Alias, type ReplayedClaim, provisionalNumber, provisionalOf } from '../alarms/provisional.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Clock, Instant } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
@@ -20,9 +20,9 @@ import { GRACE_MS, notBefore } from './spill-waits.ts';
 export interface SpillStore {
   /** Which of these signals are kept already, with their alarm. */
   known(ids: readonly string[]): Promise<ReadonlyMap<string, string | null>>;
-  /** The alarms are found by these provisional numbers, too, from now on. */
-  name(aliases: readonly { readonly number: string; readonly alarm: string }[]): Promise<void>;
-  alarmOf(number: string): Promise<string | null>;
+  /** The alarms are found by these provisional numbers, too, from now on. A number that has a claim's result keeps it. */
+  name(aliases: readonly ({ readonly number: string } & Alias)[]): Promise<void>;
+  aliasOf(number: string): Promise<Alias | null>;
   /** Commits something that belongs to no household, under the locks that keeping takes of tables: then PostgreSQL is not away. */
   probe(): Promise<void>;
 }
@@ -61,16 +61,13 @@ export interface ReplayParts {
  * Strictly in the order in which signals were acknowledged, whatever their priority: order within a household is worth more
  * than a few seconds, and a whole spill is taken over in seconds. Each step may be done twice: what PostgreSQL has of a signal
  * is found by its receipt id (its own transaction may have been committed after it was spilled), an alias is written once, and
- * a claim carries an idempotency key.
+ * the result of a claim stands with it before anybody is told: who has lost us finds it there, and it is not ordered again.
  * A household that somebody has locked waits with its claims, in order, and lets all others pass.
  * @returns takes the next entries; when it resolves they are in PostgreSQL, but for those of the joining keys that it answers
  * @throws CentreError store-away: try the same again
  */
 export function createReplay(parts: ReplayParts): Replay {
   const { signals: keeping, store, order, file, provisional, clock, log } = parts;
-  /** Claims that were given to the desk with their signal: their own entry follows later. */
-  const settled = new Set<string>();
-
   return async (entries) => {
     const signals: Signal[] = [];
     for (const { kind, seq, payload } of entries) {
@@ -95,7 +92,10 @@ export function createReplay(parts: ReplayParts): Replay {
     reached('replayed');
     const shown = signals.filter((signal) => !batch.locked.has(joiningKey(signal)) && provisionalOf(signal) !== null);
     const named = shown.map((signal) => ({ signal, number: provisionalNumber(signal.id), alarm: batch.alarms.get(signal.id) ?? null }));
-    await store.name(named.flatMap(({ number, alarm }) => (alarm === null ? [] : [{ number, alarm }])));
+    const claims = await Promise.all(named.map(({ number }) => provisional.claimOf(number)));
+    // One that is claimed gets its name with the result of the claim: nobody may find the one without the other.
+    const unclaimed = named.filter((_, index) => claims[index] === null);
+    await store.name(unclaimed.flatMap(({ number, alarm }) => (alarm === null ? [] : [{ number, alarm, claim: null }])));
     for (const { signal, number, alarm } of named) {
       const claim = await provisional.claimOf(number);
       // What is nowhere else stays on the consoles until somebody takes it.
@@ -179,23 +179,31 @@ export function createReplay(parts: ReplayParts): Replay {
     return keeping.keep(signals, admit, now);
   }
 
-  /** One whose signal came over before the centre was started: the alias says which alarm it became. */
+  /** One that was given to the desk with its signal, or whose signal came over before the centre was started: the alias says so. */
   async function replayClaim(seq: number, payload: Uint8Array, keys: ReadonlyMap<string, string>, locked: Set<string>): Promise<void> {
     const claim = decodeClaim(payload);
     if (claim === null) return setAside(`unknown-${seq}`, payload);
     const { number } = claim;
     await unlessLocked(locked, keys.get(number) ?? claimKey(number), async () => {
-      if (settled.delete(number)) return;
-      const result = await ordered(claim, await store.alarmOf(number));
-      settled.delete(number);
-      provisional.replayed(number, null, result);
+      provisional.replayed(number, null, await ordered(claim, null));
     });
   }
 
-  async function ordered(claim: SpilledClaim, alarm: string | null): Promise<ReplayedClaim> {
+  /** Once: what was said of it first, stands, also after a crash; else a claim that was refused, and told so, might succeed unseen. */
+  async function ordered(claim: SpilledClaim, of: string | null): Promise<ReplayedClaim> {
+    const { number } = claim;
+    const alias = await store.aliasOf(number);
+    const before = alias?.claim ?? null;
+    if (before !== null) return before;
+    const alarm = of ?? alias?.alarm ?? null;
+    const result = await resultOf(claim, alarm);
+    if (alarm !== null) await store.name([{ number, alarm, claim: result }]);
+    return result;
+  }
+
+  async function resultOf(claim: SpilledClaim, alarm: string | null): Promise<ReplayedClaim> {
     const { account: by, number } = claim;
     const answer: DeskAnswer = alarm === null ? { refused: 'unknown-alarm' } : await given(alarm, claim);
-    settled.add(number);
     if ('alarm' in answer) return { by, result: 'done' };
     // It is theirs already.
     if (answer.refused === 'taken-by-another' && 'by' in answer && answer.by === by) return { by, result: 'done' };

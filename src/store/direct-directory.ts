@@ -4,9 +4,7 @@ import type { Random } from '../base/ids.ts';
 import type { DirectDirectory, DirectNode } from '../console/direct.ts';
 import { centreSecret, createNodes } from './nodes.ts';
 import type { Postgres } from './postgres.ts';
-import { rowsOf } from './query.ts';
-
-const ALARMS_OF = 'select alias, alarm::text from alarm_alias where alias = any($1::text[])';
+import { aliasesOf } from './spill-replay.ts';
 
 export function createDirectDirectory(postgres: Postgres, clock: Clock, random: Random): DirectDirectory {
   const nodes = createNodes(postgres);
@@ -17,9 +15,6 @@ export function createDirectDirectory(postgres: Postgres, clock: Clock, random: 
       return found;
     },
     token: () => centreSecret(postgres, 'direct', random, clock.now()),
-    async replayed(numbers) {
-      const rows = await rowsOf<{ alias: string; alarm: string }>(postgres, ALARMS_OF, [numbers]);
-      return new Map(rows.map(({ alias, alarm }) => [alias, alarm]));
-    },
+    replayed: (numbers) => aliasesOf(postgres, numbers),
   };
 }

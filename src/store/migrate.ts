@@ -13,6 +13,7 @@ import { deadlines } from './migrations/0009-deadlines.ts';
 import { intake } from './migrations/0010-intake.ts';
 import { relay } from './migrations/0011-relay.ts';
 import { recall } from './migrations/0012-recall.ts';
+import { aliasClaims } from './migrations/0013-alias-claims.ts';
 
 /** In order, never edited once released: a mistake is mended by the next one. */
 const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
@@ -28,6 +29,7 @@ const MIGRATIONS: readonly { readonly name: string; readonly sql: string }[] = [
   { name: '0010-intake', sql: intake },
   { name: '0011-relay', sql: relay },
   { name: '0012-recall', sql: recall },
+  { name: '0013-alias-claims', sql: aliasClaims },
 ];
 
 /** Any number that nothing else in the database uses: ASCII "migr". */

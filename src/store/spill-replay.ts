@@ -1,4 +1,5 @@
 /** What replaying the spill asks of PostgreSQL beside the keeping itself: what is there already, and the aliases. */
+import type { Alias } from '../alarms/provisional.ts';
 import type { SpillStore } from '../intake/spill-replay.ts';
 import type { Milliseconds } from '../base/clock.ts';
 import type { Postgres } from './postgres.ts';
@@ -6,8 +7,10 @@ import { rowsOf } from './query.ts';
 import { inTransaction } from './transaction.ts';
 
 const KNOWN = 'select id::text, alarm::text from signal where id = any($1::uuid[])';
-const NAME = `insert into alarm_alias (alias, alarm) select * from unnest($1::text[], $2::bigint[]) on conflict (alias) do nothing`;
-const ALARM_OF = 'select alarm::text from alarm_alias where alias = $1';
+/** What was said of a claim first, stands. */
+const NAME = `insert into alarm_alias (alias, alarm, claim) select * from unnest($1::text[], $2::bigint[], $3::jsonb[])
+on conflict (alias) do update set claim = excluded.claim where alarm_alias.claim is null and excluded.claim is not null`;
+const ALIASES = 'select alias, alarm::text, claim from alarm_alias where alias = any($1::text[])';
 
 /** What keeping locks of tables, then a record in the write-ahead log that nobody reads: the commit must reach the disk. */
 const PROBE = `lock table joining, signal, alarm, timeline in row exclusive mode;
@@ -22,14 +25,18 @@ export function createSpillStore(postgres: Postgres): SpillStore {
     },
     async name(aliases) {
       if (aliases.length === 0) return;
-      await rowsOf(postgres, NAME, [aliases.map(({ number }) => number), aliases.map(({ alarm }) => alarm)]);
+      const claims = aliases.map(({ claim }) => (claim === null ? null : JSON.stringify(claim)));
+      await rowsOf(postgres, NAME, [aliases.map(({ number }) => number), aliases.map(({ alarm }) => alarm), claims]);
     },
-    alarmOf: createAliases(postgres),
+    async aliasOf(number) {
+      return (await aliasesOf(postgres, [number])).get(number) ?? null;
+    },
     probe: () => inTransaction(postgres, async (client) => void (await client.query(PROBE)), PROBE_WITHIN_MS),
   };
 }
 
-/** The alarm that a provisional number became; null: none has that name. @throws CentreError store-away */
-export function createAliases(postgres: Postgres): (number: string) => Promise<string | null> {
-  return async (number) => (await rowsOf<{ alarm: string }>(postgres, ALARM_OF, [number]))[0]?.alarm ?? null;
+/** What these provisional numbers became, as far as they are known. @throws CentreError store-away */
+export async function aliasesOf(postgres: Postgres, numbers: readonly string[]): Promise<ReadonlyMap<string, Alias>> {
+  const rows = await rowsOf<{ alias: string } & Alias>(postgres, ALIASES, [numbers]);
+  return new Map(rows.map(({ alias, alarm, claim }) => [alias, { alarm, claim }]));
 }

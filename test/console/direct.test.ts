@@ -7,7 +7,7 @@ import process from 'node:process';
 import { X509Certificate } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
-import type { DirectNews, ProvisionalAlarm } from '../../src/alarms/provisional.ts';
+import type { Alias, DirectNews, ProvisionalAlarm } from '../../src/alarms/provisional.ts';
 import type { Role } from '../../src/alarms/command.ts';
 import { type Clock, MovableClock, RunningClock } from '../../src/base/clock.ts';
 import { CentreError } from '../../src/base/errors.ts';
@@ -37,6 +37,9 @@ const viewer = (account: string, roles: Role[] = ['operator'], ...municipalities
 const kari = viewer('kari');
 const ola = viewer('ola');
 
+const known = (all: ReadonlyMap<string, Alias>, numbers: readonly string[]): Map<string, Alias> =>
+  new Map([...all].filter(([number]) => numbers.includes(number)));
+
 /** A console process: its direct client on intake processes that a table names, and a board that a test fills. */
 function startConsole(
   t: Test,
@@ -45,7 +48,7 @@ function startConsole(
 ) {
   const table = {
     nodes: intakes.map((intake, n): DirectNode => ({ id: `node-${n}`, direct: intake.direct, directSha256: sha256 })),
-    replayed: new Map<string, string | null>(),
+    replayed: new Map<string, Alias>(),
     asked: [] as string[][],
     away: false,
     token: 'the secret',
@@ -63,7 +66,7 @@ function startConsole(
       token: async () => present(table.token),
       replayed: async (numbers) => {
         table.asked.push([...numbers]);
-        return present(new Map(numbers.flatMap((one) => (table.replayed.has(one) ? [[one, table.replayed.get(one) ?? null]] : []))));
+        return present(known(table.replayed, numbers));
       },
     },
     board: { has: (alarm) => board.has(alarm), listen: (listener) => void listeners.push(listener) },
@@ -181,10 +184,11 @@ await t.test('the alarms of two intake processes; one that is lost keeps its ala
   await until('what it still holds is as before', () => !console.lost().includes(f1));
   t.equal(console.direct.state().unheard, 0);
   console.table.away = false;
-  console.table.replayed.set(f2, '42');
+  const claim = { by: 'kari', result: 'refused', code: 'taken-by-another' } as const;
+  console.table.replayed.set(f2, { alarm: '42', claim });
   console.boards('42');
   await until('PostgreSQL says what became of another', () => !console.numbers().includes(f2));
-  t.match(console.replayed(), [{ number: f2, alarm: '42', claim: null, was: { number: f2 } }]);
+  t.match(console.replayed(), [{ number: f2, alarm: '42', claim, was: { number: f2 } }], 'and of its claim');
   t.equal(console.direct.became(f2), '42');
   t.ok(console.lost().includes(early(4).number), 'what nobody knows stays');
 
@@ -308,6 +312,10 @@ await t.test('claims: of two consoles one gets it, and each hears how it went', 
   t.same(await a.direct.claim(f3, kari, 2000), { refused: 'gone', alarm: '9' });
   t.equal(a.direct.became(f3), '9');
   t.same(await a.direct.claim(f3, kari, 2000), { refused: 'gone', alarm: '9' });
+  await b.direct.claim(f1, kari, 2000);
+  one.answer = ({ ask }) => ({ answer: ask, result: { refused: 'gone', alarm: '7' } });
+  t.same(await b.direct.claim(f1, viewer('per'), 2000), { refused: 'gone', alarm: '7' });
+  t.equal(b.direct.became(f1), undefined, 'whose claim it was is still to be told what became of that');
   t.same(await a.direct.claim('F-ZZZZZZZZ', kari, 2000), { refused: 'unknown-alarm' });
   one.answer = ({ ask }) => ({ failed: ask });
   t.same(await a.direct.claim(f2, kari, 3000), { refused: 'not-kept' });
@@ -425,14 +433,14 @@ await t.test('who sees them, and what HTTP makes of their numbers', async (t) =>
   const { direct, table } = startConsole(t, [one]);
   await until('told', () => direct.alarms().length === 3);
   const clock = new RunningClock();
-  const aliases = { replayed: async (numbers: readonly string[]) => new Map(numbers.map((n) => [n, table.replayed.get(n) ?? null])) };
+  const aliases = { replayed: async (numbers: readonly string[]) => known(table.replayed, numbers) };
   const parts = { direct, aliases, clock };
   t.match(provisionalFor(parts, kari, f1), { number: f1, lost: false });
   t.equal(provisionalFor(parts, viewer('sola', ['operator'], '1124'), f1), null);
   t.equal(provisionalFor({ clock }, kari, f1), null);
   t.equal(await numberOf(parts, '1001'), '1001');
   t.equal(await numberOf(parts, 'F-ZZZZZZZZ'), null);
-  table.replayed.set('F-ZZZZZZZZ', '1234');
+  table.replayed.set('F-ZZZZZZZZ', { alarm: '1234', claim: null });
   t.equal(await numberOf(parts, 'F-ZZZZZZZZ'), '1234');
   t.equal(await claimProvisional(parts, viewer('sola', ['operator'], '1124'), f1, 'claim'), null, 'out of sight it does not exist');
   t.match(await claimProvisional(parts, kari, f1, 'close'), { status: 409, body: { code: 'still-provisional' } });

@@ -4,8 +4,10 @@ import { createConnection } from 'node:net';
 import path from 'node:path';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import WebSocket from 'ws';
 import type { DirectNews, ProvisionalAlarm, ProvisionalAnswer } from '../../src/alarms/provisional.ts';
 import { RunningClock } from '../../src/base/clock.ts';
+import type { ProvisionalReplayedMessage, ServerMessage } from '../../src/console/feed-messages.ts';
 import { startPrivatePostgres } from '../../src/store/private-postgres.ts';
 import type { PrivateServer } from '../../src/store/private-server.ts';
 import { MqttDevice, ScaipUnit, call, signIn } from '../support/outside.ts';
@@ -293,3 +295,68 @@ await t.test('PostgreSQL is away, and the centre is killed meanwhile: the next s
   t.equal((await database.rows(`${alarmRows} where s.message_id = 'c0' and s.verdict <> 'duplicate'`)).length, 1);
   t.equal((await centre.stop()).code, 0);
 });
+
+/** What a page is told that somebody keeps open who is signed in. */
+async function pageOf(
+  t: Test,
+  { http }: Ready,
+  username: string,
+): Promise<{ said: ServerMessage[]; claim: (number: string) => Promise<number> }> {
+  const { cookie } = await call(http, 'POST', '/api/v1/session', { username, password: 'demo' });
+  const said: ServerMessage[] = [];
+  const socket = new WebSocket(`${http.replace(/^http/, 'ws')}/ws`, { headers: { cookie, origin: http } });
+  socket.on('message', (text: Buffer) => said.push(JSON.parse(String(text)) as ServerMessage));
+  t.teardown(() => socket.terminate());
+  await until(`${username} sees the board`, () => said.some(({ type }) => type === 'snapshot'));
+  const order = { command: 'claim' };
+  return { said, claim: async (number) => (await call(http, 'POST', `/api/v1/alarms/${number}/commands`, order, cookie)).status };
+}
+
+await t.test(
+  'a claim is refused when its intake process starts anew, before anybody listens: who made it is told all the same',
+  async (t) => {
+    const database = await Database.start(t);
+    // None: each of two private ones would hear half of it.
+    const env = { DATABASE_URL: database.url, REDIS_URL: 'redis://127.0.0.1:9' };
+    const { centre: here } = await startCentre(t, { env });
+    const { centre: there } = await startCentre(t, { env });
+    const [near, far] = [new MqttDevice(() => here.ready(), 'NJ-1103-0001'), new MqttDevice(() => there.ready(), 'NJ-1103-0001')];
+    t.teardown(() => {
+      near.close();
+      far.close();
+    });
+    t.ok(await near.press('{"id":"through-here","type":"fall"}'));
+    near.close();
+    const [{ alarm } = { alarm: '' }] = await database.rows<{ alarm: string }>(
+      `select alarm::text from signal where message_id = 'through-here'`,
+    );
+    const [kari, ola] = [await pageOf(t, readyOf(here.dataDir), 'operator'), await pageOf(t, readyOf(here.dataDir), 'operator2')];
+
+    const { http } = readyOf(there.dataDir);
+    await until('both consoles listen', async () => /^direct_clients 2$/m.test(await (await fetch(`${http}/metrics`)).text()));
+    await database.end();
+    t.ok(await far.press('{"id":"through-there","type":"call-button"}'));
+    const early = await until('it is shown at the other console', () => {
+      for (const one of kari.said) {
+        if (one.type === 'provisional-alarm') return one.alarm;
+        if (one.type === 'provisional' && one.alarms[0] !== undefined) return one.alarms[0];
+      }
+      return null;
+    });
+    t.equal(await kari.claim(early.number), 200);
+    await there.killEverything();
+    far.close();
+    await database.begin();
+    await until('another claims the alarm of that household', async () => (await ola.claim(alarm)) === 200);
+    const again = spawnCentre(t, { env, dataDir: there.dataDir });
+    await again.whenReady();
+    const told = (page: { said: ServerMessage[] }): ProvisionalReplayedMessage[] =>
+      page.said.flatMap((one) => (one.type === 'provisional-replayed' ? [one] : []));
+    await until('what became of it', () => told(kari).length > 0, 20_000);
+    const { number } = early;
+    t.match(told(kari), [{ number, alarm, claim: { by: 'operator', result: 'refused', code: 'taken-by-another' } }]);
+    t.match(told(ola), [{ number, alarm, claim: null }], "which is nobody else's business");
+    t.equal((await again.stop()).code, 0);
+    t.equal((await here.stop()).code, 0);
+  },
+);

@@ -1,6 +1,6 @@
 /** The spill without a centre around it: its file under torn writes, flipped bits and full disks, its modes, its replay, its stream. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Socket, createConnection } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { admit, joiningKey } from '../../src/alarms/correlate.ts';
 import type { DeskAnswer } from '../../src/alarms/desk.ts';
-import type { DirectNews, ProvisionalAlarm } from '../../src/alarms/provisional.ts';
+import type { Alias, DirectNews, ProvisionalAlarm } from '../../src/alarms/provisional.ts';
 import { provisionalNumber, provisionalOf } from '../../src/alarms/provisional.ts';
 import type { Signal } from '../../src/alarms/signal.ts';
 import { MovableClock, RunningClock, minutes } from '../../src/base/clock.ts';
@@ -364,7 +364,7 @@ class FakeStore implements SignalStore, SpillStore {
   /** Joining keys that somebody holds. */
   readonly locked = new Set<string>();
   readonly rows: Signal[] = [];
-  readonly aliases = new Map<string, string>();
+  readonly aliases = new Map<string, Alias>();
   doubled = 0;
   unbearable: (one: Signal) => boolean = () => false;
 
@@ -384,15 +384,15 @@ class FakeStore implements SignalStore, SpillStore {
   known(ids: readonly string[]): Promise<ReadonlyMap<string, string | null>> {
     return this.#do(() => new Map(this.rows.flatMap(({ id }, index) => (ids.includes(id) ? [[id, String(index + 1)]] : []))));
   }
-  name(aliases: readonly { number: string; alarm: string }[]): Promise<void> {
+  name(aliases: readonly ({ number: string } & Alias)[]): Promise<void> {
     return this.#do(() => {
-      for (const { number, alarm } of aliases) this.aliases.set(number, alarm);
+      for (const { number, alarm, claim } of aliases) this.aliases.set(number, { alarm, claim: this.aliases.get(number)?.claim ?? claim });
     });
   }
   probe(): Promise<void> {
     return this.#do(() => {});
   }
-  alarmOf(number: string): Promise<string | null> {
+  aliasOf(number: string): Promise<Alias | null> {
     return this.#do(() => this.aliases.get(number) ?? null);
   }
 
@@ -433,7 +433,7 @@ async function begin(
     keep: (signals) => never(() => store.keep(signals)),
     known: (ids) => never(() => store.known(ids)),
     name: (aliases) => never(() => store.name(aliases)),
-    alarmOf: (number) => never(() => store.alarmOf(number)),
+    aliasOf: (number) => never(() => store.aliasOf(number)),
     probe: () => never(() => store.probe()),
   };
   const live: LiveKeeper = createKeeper({ store: dying, ladderFor, keyOf: joiningKey, log: SILENT });
@@ -538,7 +538,7 @@ await t.test('live, away, replayed, live: in order, under one number, with the c
       [provisionalNumber(three.id), '5', null],
     ],
   );
-  t.equal(store.aliases.get(number), '4');
+  t.same(store.aliases.get(number), { alarm: '4', claim: { by: 'kari', result: 'refused', code: 'taken-by-another' } });
   t.same(await run.spill.claim(number, { account: 'ola', roles: [] }, START), { refused: 'gone', alarm: '4' });
   t.match(await run.spill.keep(of('A')), { verdict: 'opened' });
   await run.spill.stop();
@@ -568,12 +568,42 @@ await t.test('a start finds claims and signals; a claim whose signal went over b
   await between.log.done(between.entries[0]!.seq);
   await between.log.stop();
   store.away = false;
-  store.aliases.set(provisionalNumber(one.id), '77');
+  store.aliases.set(provisionalNumber(one.id), { alarm: '77', claim: null });
   const third = await begin(at, store);
   await live(third);
   t.same(third.ordered, [`77 kari ${provisionalNumber(one.id)}`]);
   t.equal(third.spill.counts().mode, 'live');
   await third.spill.stop();
+});
+
+await t.test('a claim that was refused stays refused, also when the process died before it was done with the batch', async (t) => {
+  const at = folder(t);
+  const before = path.join(folder(t), 'before');
+  const store = new FakeStore();
+  store.away = true;
+  const run = await begin(at, store);
+  const one = of('A');
+  const number = provisionalNumber(one.id);
+  const kept = run.spill.keep(one);
+  await run.pass(1300);
+  await kept;
+  await run.spill.claim(number, { account: 'kari', roles: ['operator'] }, START);
+  cpSync(at, before, { recursive: true });
+  store.away = false;
+  await live(run);
+  await run.spill.stop();
+  t.equal(run.ordered.length, 1);
+  t.equal(store.aliases.get(number)?.claim?.result, 'refused');
+
+  const again = await begin(before, store, { refused: 'unknown-alarm' });
+  await live(again);
+  await again.spill.stop();
+  t.same(again.ordered, [], 'the desk is not asked again: it might say yes by now, and nobody would see');
+  t.match(
+    again.news.filter((news) => news.news === 'replayed'),
+    [{ number, alarm: '1', claim: { by: 'kari', result: 'refused', code: 'taken-by-another' } }],
+  );
+  t.equal(store.doubled, 0);
 });
 
 await t.test('poison in the spill stops nobody', async (t) => {
