@@ -33,6 +33,22 @@ function tell(answer: Answer<unknown>, stays: boolean): void {
   });
 }
 
+interface Question<In> {
+  readonly question: In;
+  readonly n: number;
+}
+
+/** In a program that stays: answers what its parent asks behind its first message. */
+export function answerQuestions<In, Out>(answer: (question: In) => Promise<Out>): void {
+  process.on('message', (message) => {
+    const { question, n } = message as Question<In>;
+    answer(question).then(
+      (result) => process.send?.({ n, result }),
+      (error: unknown) => process.send?.({ n, failed: error instanceof Error ? error.message : String(error) }),
+    );
+  });
+}
+
 /** Runs bench/jobs/<name>.ts to its end. @throws Error with what it said when it failed */
 export async function runJob<In extends object, Out>(name: string, input: In, begun?: () => void): Promise<Out> {
   const child = start(name, input);
@@ -40,11 +56,30 @@ export async function runJob<In extends object, Out>(name: string, input: In, be
 }
 
 /** Runs bench/jobs/<name>.ts until `stop`. */
-export async function runServer<In extends object, Out>(name: string, input: In): Promise<{ readonly answer: Out; stop(): Promise<void> }> {
+export async function runServer<In extends object, Out>(
+  name: string,
+  input: In,
+): Promise<{ readonly answer: Out; ask<Asked, Answered>(question: Asked): Promise<Answered>; stop(): Promise<void> }> {
   const child = start(name, input);
   const answer = await answerOf<Out>(name, child);
+  let asked = 0;
   return {
     answer,
+    ask<Asked, Answered>(question: Asked) {
+      const n = ++asked;
+      return new Promise<Answered>((resolve, reject) => {
+        const answered = (message: unknown): void => {
+          const given = message as { readonly n: number } & Answer<Answered>;
+          if (given.n !== n) return;
+          child.off('message', answered).off('exit', ended);
+          if ('failed' in given) reject(new Error(`${name}: ${given.failed}`));
+          else resolve(given.result);
+        };
+        const ended = (code: number | null): void => reject(new Error(`${name} ended with code ${code} and did not answer.`));
+        child.on('message', answered).once('exit', ended);
+        child.send({ question, n } satisfies Question<Asked>);
+      });
+    },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGKILL');

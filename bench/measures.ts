@@ -20,7 +20,7 @@ import { PATHS, throughPath } from './paths.ts';
 import { STREAMS, type Asked, type Part, type Plan, devicesOf, messagesOf } from './plan.ts';
 import { referencePoints, throughTheKeeper } from './references.ts';
 import { fillRegister } from './register.ts';
-import { steady } from './steady.ts';
+import { hourOfIt, minutesOfIt } from './steady.ts';
 import { storms } from './storm.ts';
 
 export interface Measured {
@@ -129,6 +129,7 @@ const SPOKEN: Readonly<Record<Part, readonly Protocol[]>> = {
   consoles: ['mqtt'],
   outage: ['mqtt', 'udp'],
   steady: ['mqtt'],
+  hour: [],
   start: [],
   archive: [],
 };
@@ -183,7 +184,8 @@ const MEASURES: Readonly<Record<Part, (bench: Bench) => Promise<readonly Fact[]>
     return [];
   },
   outage: ({ centre, plan, gateway, add }) => outage(centre, plan, gateway, add),
-  steady: ({ centre, plan, folder, add }) => steady(centre, plan, folder, add),
+  steady: ({ centre, plan, add }) => minutesOfIt(centre, plan, add),
+  hour: ({ plan, folder }) => hourOfIt(plan, folder),
   async start(bench) {
     const { saturation } = bench.plan;
     const { result } = await offer(bench.centre, { protocol: 'mqtt' }, saturation.mqtt, messagesOf(saturation.mqtt));

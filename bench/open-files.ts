@@ -36,7 +36,9 @@ export function socketsOf(plan: Plan, part: Part): number {
     case 'outage':
       return outage.devices + outage.lifeAlarms + 100;
     case 'steady':
-      return Math.max(steady.devices, steady.hour.devices) + 100;
+      return steady.devices + 100;
+    case 'hour':
+      return steady.hour.devices + 100;
     case 'start':
       return most(saturation.mqtt);
     default:

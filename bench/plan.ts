@@ -109,6 +109,7 @@ export const PARTS = [
   'consoles',
   'outage',
   'steady',
+  'hour',
   'start',
   'archive',
 ] as const;

@@ -45,10 +45,6 @@ export function slopeOf(samples: readonly Sample[]): number {
   return spread === 0 || samples.length < 2 ? 0 : samples.reduce((sum, one) => sum + (one.at - at) * (one.mb - mb), 0) / spread;
 }
 
-export async function steady(centre: Centre, plan: Plan, folder: string, add: (...more: Figure[]) => void): Promise<readonly Fact[]> {
-  return [...(await minutesOfIt(centre, plan, add)), ...(await hourOfIt(plan, folder))];
-}
-
 /** The part in real time. */
 export async function minutesOfIt(centre: Centre, { steady: plan }: Plan, add: (...more: Figure[]) => void): Promise<Fact[]> {
   await emptied(centre);
@@ -119,7 +115,8 @@ export async function minutesOfIt(centre: Centre, { steady: plan }: Plan, add: (
   ];
 }
 
-async function hourOfIt({ steady: { hour } }: Plan, folder: string): Promise<Fact[]> {
+/** The part in which a clock is moved. */
+export async function hourOfIt({ steady: { hour } }: Plan, folder: string): Promise<Fact[]> {
   const job: SteadyHourJob = { dataDir: path.join(folder, 'hour'), configDir: CONFIG_DIR, plan: hour };
   const { heap, heartbeats, alarms, closed, commands, refusals, warnings, tookMs } = await runJob<SteadyHourJob, SteadyHourResult>(
     'steady-hour',

@@ -6,12 +6,11 @@ import { type Milliseconds, MovableClock, RunningClock, minutes, seconds, sleep,
 import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
 import { privateDatabaseOf } from '../../src/store/private-postgres.ts';
-import { hostAndPort } from '../../simulators/addresses.ts';
-import { MqttWire } from '../../simulators/load/mqtt-wire.ts';
-import { answerParent } from '../job.ts';
+import { answerParent, runServer } from '../job.ts';
 import type { SteadyPlan } from '../plan.ts';
-import { MUNICIPALITY, SECRET, fillRegister, serialOf } from '../register.ts';
+import { fillRegister } from '../register.ts';
 import { workingStaff } from '../staff.ts';
+import type { DevicesJob, Saying } from './devices.ts';
 
 export interface SteadyHourJob {
   /** Empty: stores of its own are made in it. */
@@ -38,7 +37,6 @@ const LOOKS = 12;
 /** The centre's sockets are not silent for longer than it bears. */
 const STEP_MS: Milliseconds = seconds(2);
 const PATIENCE_MS: Milliseconds = 20_000;
-const CONNECTING_AT_ONCE = 50;
 const SIGN_EVERY_S = 60;
 const real = new RunningClock();
 
@@ -63,17 +61,10 @@ answerParent<SteadyHourJob, SteadyHourResult>(async ({ dataDir, configDir, plan 
   const centre = await startCentre({ settings, roles, demo: true, log, clock, notifier });
   const pool = new pg.Pool({ connectionString: privateDatabaseOf(dataDir), max: 1 });
   await fillRegister(pool, devices);
-  const { host, port } = hostAndPort(centre.ready.mqtt ?? '');
-  const wires: MqttWire[] = [];
   await settled();
   await clock.advance(STEP_MS);
-  for (let from = 0; from < devices; from += CONNECTING_AT_ONCE) {
-    const some = Array.from({ length: Math.min(CONNECTING_AT_ONCE, devices - from) }, (_, i) => {
-      const serial = serialOf(from + i);
-      return MqttWire.open(host, port, { clientId: serial, username: serial, password: SECRET }, real);
-    });
-    wires.push(...(await Promise.all(some)));
-  }
+  // Their ends of the sockets are in another process: both ends of ten thousand are more than one may have open in many a place.
+  const field = await runServer<DevicesJob, object>('devices', { mqtt: centre.ready.mqtt ?? '', devices });
   let closed = 0;
   let left = 0;
   const over = (): void => {
@@ -90,15 +81,6 @@ answerParent<SteadyHourJob, SteadyHourResult>(async ({ dataDir, configDir, plan 
     }
   }
 
-  const told = (n: number, kind: string, fields: object): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const payload = JSON.stringify({ id: `${kind}-${n}`, at: toIso(clock.now()), ...fields });
-      wires[n % devices]?.publish(`nj/v1/${MUNICIPALITY}/${serialOf(n % devices)}/${kind}`, payload, (at) => {
-        if (at === null) reject(new Error('A device lost its connection.'));
-        else resolve();
-      });
-    });
-
   const began = real.monotonic();
   const heap: { minute: number; mb: number }[] = [];
   let heartbeats = 0;
@@ -106,15 +88,16 @@ answerParent<SteadyHourJob, SteadyHourResult>(async ({ dataDir, configDir, plan 
   const steps = Math.round(minutes(plan.minutes) / STEP_MS);
   const look = Math.max(1, Math.floor(steps / LOOKS));
   for (let step = 1; step <= steps; step++) {
-    const telling: Promise<void>[] = [];
+    const at = toIso(clock.now());
+    const sayings: Saying[] = [];
     const passed = (step * STEP_MS) / seconds(1);
     const due = Math.floor((passed * devices) / SIGN_EVERY_S);
-    while (heartbeats < due) telling.push(told(heartbeats++, 'heartbeat', { battery: 80, mains: true, signal: 4 }));
+    while (heartbeats < due) sayings.push({ n: heartbeats++, kind: 'heartbeat', fields: { battery: 80, mains: true, signal: 4 }, at });
     while (alarms < Math.floor(passed * alarmsPerSecond)) {
       left += 1;
-      telling.push(told(alarms++, 'alarm', { type: 'call-button' }));
+      sayings.push({ n: alarms++, kind: 'alarm', fields: { type: 'call-button' }, at });
     }
-    await Promise.all(telling);
+    await field.ask(sayings);
     for (const end = real.monotonic() + PATIENCE_MS; left > 0; await sleep(real, 1)) {
       if (real.monotonic() > end) throw new Error(`${left} alarms were not handled: ${JSON.stringify(staff.refusals())}`);
     }
@@ -128,7 +111,7 @@ answerParent<SteadyHourJob, SteadyHourResult>(async ({ dataDir, configDir, plan 
   }
   const tookMs = real.monotonic() - began;
   staff.end();
-  for (const wire of wires) wire.close();
+  await field.stop();
   await pool.end();
   await centre.stop();
   return { heap, heartbeats, alarms, closed, commands: staff.done(), refusals: staff.refusals(), warnings, tookMs };
