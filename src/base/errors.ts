@@ -21,6 +21,7 @@ export const ERRORS = {
   'canary-name-taken': 'setup',
   'store-away': 'store',
   'household-locked': 'store',
+  'household-failing': 'store',
   'message-malformed': 'peer',
   'message-too-large': 'peer',
 } as const satisfies Record<string, ErrorKind>;

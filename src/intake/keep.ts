@@ -6,7 +6,7 @@ import { shortName } from '../base/bytes.ts';
 import { type Clock, type Instant, type Milliseconds, RunningClock, type Timer } from '../base/clock.ts';
 import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { groupedBy, isLocked, partsOf } from './keep-parts.ts';
+import { groupedBy, isFailing, isOfHousehold, partsOf } from './keep-parts.ts';
 import { KeepQueue, type Queued } from './keep-queue.ts';
 
 /** What became of a kept signal. */
@@ -29,7 +29,7 @@ export interface SignalStore {
    * called for each in order, and sees what the ones before it in the same batch did.
    * @param now when they are kept, where that is long after they came
    * @returns a receipt for each signal, in their order, after the commit
-   * @throws CentreError household-locked: of one of them, at once; store-away; any other error when one of the signals cannot be processed or stored
+   * @throws CentreError household-locked: of one of them, at once; household-failing: of one of them; store-away; any other error when one of the signals cannot be processed or stored
    */
   keep(signals: readonly Signal[], admitOne: Admit, now?: Instant): Promise<Receipt[]>;
 }
@@ -53,7 +53,7 @@ interface Waiting extends Queued {
 
 /** Takes signals one by one and answers each when it is durable. */
 export interface Keeper {
-  /** @throws CentreError store-away, household-locked: nothing was kept, nothing may be acknowledged */
+  /** @throws CentreError store-away, household-locked, household-failing: nothing was kept, nothing may be acknowledged */
   keep(signal: Signal): Promise<Receipt>;
   /** How many signals wait for their commit. */
   waiting(): number;
@@ -63,7 +63,7 @@ export interface Keeper {
 export interface LiveKeeper extends Keeper {
   /** Transactions that are not ended. */
   underWay(): number;
-  /** Fails, as store-away, all that is in no transaction yet: somebody else keeps it. */
+  /** Fails, as store-away, all that is in no transaction: somebody else keeps it. */
   withdraw(): void;
 }
 
@@ -83,10 +83,11 @@ export function createKeeper(options: {
   const { store, ladderFor, keyOf, log, pace = new RunningClock() } = options;
   const queue = new KeepQueue<Waiting>();
   const underWay = new Set<string>();
-  /** Joining keys whose lock was not had, until it is: they hold up nobody else. */
+  /** Joining keys whose lock was not had, or at which PostgreSQL fails, until it is otherwise: they hold up nobody else. */
   const locked = new Set<string>();
   let lanes = 0;
   let lockedLanes = 0;
+  let withdrawals = 0;
   let beganAt: Milliseconds = Number.NEGATIVE_INFINITY;
   let paced: Timer | null = null;
   const admitOne: Admit = (signal, situation, newNumber) => admit(signal, situation, ladderFor, newNumber);
@@ -141,7 +142,7 @@ export function createKeeper(options: {
       batch.forEach((one, index) => settle(one, receipts[index]));
       return null;
     } catch (error) {
-      if (isLocked(error)) await runParts(batch, error);
+      if (isOfHousehold(error)) await runParts(batch, error);
       else if (error instanceof CentreError || batch.length === 1) await alone(batch, error);
       else await runEach(batch);
       return error instanceof CentreError ? error : null;
@@ -162,17 +163,25 @@ export function createKeeper(options: {
     }
   }
 
-  /** Only those of the locked household wait. */
+  /** Only those of the household wait. */
   async function runParts(batch: readonly Waiting[], error: unknown): Promise<void> {
     const byKey = groupedBy(batch, ({ key }) => key);
     const [only] = byKey.keys();
     if (byKey.size === 1 && only !== undefined) {
       const code = error instanceof Error ? (systemCode(error.cause) ?? '') : '';
-      if (!locked.has(only)) log.warn('household-locked', { code, count: batch.length, ...aSignal(batch) });
+      if (!locked.has(only)) {
+        if (isFailing(error)) log.error('household-failing', { code, count: batch.length, ...aSignal(batch) });
+        else log.warn('household-locked', { code, count: batch.length, ...aSignal(batch) });
+      }
       locked.add(only);
       return alone(batch, error);
     }
-    for (const part of partsOf([...byKey.values()])) await run(part);
+    const began = withdrawals;
+    for (const part of partsOf([...byKey.values()], error)) {
+      // Somebody else keeps them: PostgreSQL is not asked for each of them in vain.
+      if (withdrawals === began) await run(part);
+      else for (const { failed } of part) failed(withdrawn());
+    }
   }
 
   /** A store that is away fails them all; else this one signal is the poison and is kept as bytes, no rules run. */
@@ -215,10 +224,13 @@ export function createKeeper(options: {
     waiting: () => queue.size,
     underWay: () => lanes + lockedLanes,
     withdraw() {
-      for (const { failed } of queue.remove(() => true)) failed(new CentreError('store-away', 'PostgreSQL does not answer.'));
+      withdrawals += 1;
+      for (const { failed } of queue.remove(() => true)) failed(withdrawn());
     },
   };
 }
+
+const withdrawn = (): CentreError => new CentreError('store-away', 'PostgreSQL does not answer.');
 
 /** One of those that wait, by which a technician finds the household. */
 const aSignal = ([one]: readonly Waiting[]): { signal?: string; device?: string } =>

@@ -9,7 +9,7 @@ import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
 import { type Admit, type Receipt, type SignalStore, asBytes } from './keep.ts';
 import { HELD_FOR_MS } from './hold.ts';
-import { groupedBy, isLocked, partsOf } from './keep-parts.ts';
+import { groupedBy, isOfHousehold, partsOf } from './keep-parts.ts';
 import type { SpillEntry, SpillLog } from './spill-log.ts';
 import { claimKey } from './spill-left.ts';
 import type { ProvisionalAlarms } from './spill-provisional.ts';
@@ -27,17 +27,17 @@ export interface SpillStore {
   probe(): Promise<void>;
 }
 
-/** Takes the next entries over; answers the joining keys of which nothing more was, for somebody holds their lock. */
+/** Takes the next entries over; answers the joining keys of which nothing more was: somebody holds their lock, or PostgreSQL fails at them. */
 export type Replay = (entries: readonly SpillEntry[]) => Promise<ReadonlySet<string>>;
 
-/** SQLSTATE: a lock was not had in time. */
-const LOCKED = '55P03';
+/** SQLSTATE: a lock was not had in time, a statement took too long, a conflict did not end. */
+const OF_ITS_ALARM = /^(55P03|57014|23505)$/;
 
 /** What became of the signals of one batch. */
 interface Batch {
   /** By receipt id. */
   readonly alarms: Map<string, string | null>;
-  /** Joining keys. */
+  /** Joining keys, also of households at which PostgreSQL fails. */
   readonly locked: Set<string>;
   /** Receipt ids of what is nowhere in PostgreSQL. */
   readonly lost: Set<string>;
@@ -62,7 +62,8 @@ export interface ReplayParts {
  * than a few seconds, and a whole spill is taken over in seconds. Each step may be done twice: what PostgreSQL has of a signal
  * is found by its receipt id (its own transaction may have been committed after it was spilled), an alias is written once, and
  * the result of a claim stands with it before anybody is told: who has lost us finds it there, and it is not ordered again.
- * A household that somebody has locked waits with its claims, in order, and lets all others pass.
+ * A household that somebody has locked, or at which PostgreSQL fails while it serves others, waits with its claims, in order,
+ * and lets all others pass.
  * @returns takes the next entries; when it resolves they are in PostgreSQL, but for those of the joining keys that it answers
  * @throws CentreError store-away: try the same again
  */
@@ -85,10 +86,11 @@ export function createReplay(parts: ReplayParts): Replay {
   async function replaySignals(signals: readonly Signal[]): Promise<Set<string>> {
     const batch: Batch = { alarms: new Map(), locked: new Set(), lost: new Set() };
     if (signals.length === 0) return batch.locked;
-    const known = await store.known(signals.map(({ id }) => id));
-    for (const [id, alarm] of known) batch.alarms.set(id, alarm);
-    const missing = signals.filter(({ id }) => !known.has(id));
-    await keepAll(missing, batch);
+    await findAll(signals, batch);
+    await keepAll(
+      signals.filter(({ id }) => !batch.alarms.has(id)),
+      batch,
+    );
     reached('replayed');
     const shown = signals.filter((signal) => !batch.locked.has(joiningKey(signal)) && provisionalOf(signal) !== null);
     const named = shown.map((signal) => ({ signal, number: provisionalNumber(signal.id), alarm: batch.alarms.get(signal.id) ?? null }));
@@ -113,8 +115,18 @@ export function createReplay(parts: ReplayParts): Replay {
     try {
       await work();
     } catch (error) {
-      if (!isLocked(error)) throw error;
+      if (!isOfHousehold(error)) throw error;
       locked.add(key);
+    }
+  }
+
+  /** What is there already; a row that cannot be read is its household's. */
+  async function findAll(signals: readonly Signal[], batch: Batch): Promise<void> {
+    try {
+      for (const [id, alarm] of await store.known(signals.map(({ id: one }) => one))) batch.alarms.set(id, alarm);
+    } catch (error) {
+      if (!isOfHousehold(error)) throw error;
+      await apart(signals, batch, error, findAll);
     }
   }
 
@@ -126,7 +138,7 @@ export function createReplay(parts: ReplayParts): Replay {
       const receipts = await keep(told);
       signals.forEach(({ id }, index) => batch.alarms.set(id, receipts[index]?.alarm ?? null));
     } catch (error) {
-      if (isLocked(error)) return keepParts(signals, batch);
+      if (isOfHousehold(error)) return apart(signals, batch, error, keepAll);
       if (error instanceof CentreError) throw error;
       // One of them is poisoned: each gets its own transaction, still in order.
       if (signals.length > 1) for (const one of signals) await keepAll([one], batch);
@@ -134,9 +146,10 @@ export function createReplay(parts: ReplayParts): Replay {
     }
   }
 
-  async function keepParts(signals: readonly Signal[], batch: Batch): Promise<void> {
+  /** In parts, and a household that alone is no better waits. */
+  async function apart(signals: readonly Signal[], batch: Batch, error: unknown, work: typeof keepAll): Promise<void> {
     const byKey = groupedBy(signals, joiningKey);
-    if (byKey.size > 1) for (const group of partsOf([...byKey.values()])) await keepAll(group, batch);
+    if (byKey.size > 1) for (const group of partsOf([...byKey.values()], error)) await work(group, batch);
     else for (const key of byKey.keys()) batch.locked.add(key);
   }
 
@@ -217,8 +230,10 @@ export function createReplay(parts: ReplayParts): Replay {
       return await order(alarm, claim);
     } catch (error) {
       // The desk has tried for some seconds.
-      if (error instanceof CentreError && systemCode(error.cause) === LOCKED)
-        throw new CentreError('household-locked', 'The alarm of a claim is locked: it is given later.', { cause: error.cause });
+      if (error instanceof CentreError && OF_ITS_ALARM.test(systemCode(error.cause) ?? ''))
+        throw new CentreError('household-locked', 'The alarm of a claim is locked, or PostgreSQL fails at it: it is given later.', {
+          cause: error.cause,
+        });
       if (error instanceof CentreError) throw error;
       log.error('spilled-claim-failed', { account: claim.account, alarm, error });
       return { refused: 'unknown-alarm' };

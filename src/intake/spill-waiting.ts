@@ -3,7 +3,7 @@ import { joiningKey } from '../alarms/correlate.ts';
 import type { Signal } from '../alarms/signal.ts';
 import type { Clock, Milliseconds } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
-import { isLocked } from './keep-parts.ts';
+import { isFailing, isLocked } from './keep-parts.ts';
 import type { LiveKeeper, Receipt } from './keep.ts';
 import { spareOf } from './spill-mode.ts';
 
@@ -54,7 +54,7 @@ interface Waiting extends WaitingSignal {
 /**
  * @param committed told of each commit
  * @param heard told when a lock was not had in time, a few times: PostgreSQL is there. @param refused told of each that is not kept
- * @param lockedAway given all that wait of a household that stays locked, in order: it answers them
+ * @param lockedAway given all that wait of a household that stays locked, or at which PostgreSQL fails, in order: it answers them
  */
 export function createWaitingSignals(parts: {
   readonly live: LiveKeeper;
@@ -88,6 +88,8 @@ export function createWaitingSignals(parts: {
     const now = clock.monotonic();
     one.failedAt ??= now;
     const span = now - one.failedAt;
+    // It had a transaction of its own: trying again may take seconds each time.
+    if (isFailing(error)) return lockedAway(one.key, takeOf(one.key));
     if (isLocked(error)) {
       if (span >= LOCKED_AWAY_AFTER_MS) return lockedAway(one.key, takeOf(one.key));
       if (!locked.has(one.key) && locked.size < FEW_LOCKED) heard();

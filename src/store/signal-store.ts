@@ -10,8 +10,9 @@ import { ALARM_PARAMETERS, type ChangedAlarm, WRITE_ALARMS, alarmValues } from '
 import { changeAsks } from './ask-effects.ts';
 import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from './binary-arrays.ts';
 import { type Postgres, storeFault } from './postgres.ts';
+import { failingOrAway } from './probe.ts';
 import { type AlarmRow, type ClosedRow, type EarlierSignal, type Memory, type Prepared, type UsedId, remember } from './signal-memory.ts';
-import { type WithCommit, inTransaction, storeAway } from './transaction.ts';
+import { type WithCommit, inTransaction } from './transaction.ts';
 
 const PREPARE = 'select * from prepare_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)';
 
@@ -48,7 +49,7 @@ export function createSignalStore(postgres: Postgres, committed: () => void): Si
         committed();
         return receipts;
       } catch (error) {
-        throw isSignalsFault(error) ? error : storeAway(error);
+        throw isSignalsFault(error) ? error : await failingOrAway(postgres, error);
       }
     },
   };

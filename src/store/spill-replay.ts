@@ -1,10 +1,9 @@
 /** What replaying the spill asks of PostgreSQL beside the keeping itself: what is there already, and the aliases. */
 import type { Alias } from '../alarms/provisional.ts';
 import type { SpillStore } from '../intake/spill-replay.ts';
-import type { Milliseconds } from '../base/clock.ts';
 import type { Postgres } from './postgres.ts';
+import { failingOrAway, probe } from './probe.ts';
 import { rowsOf } from './query.ts';
-import { inTransaction } from './transaction.ts';
 
 const KNOWN = 'select id::text, alarm::text from signal where id = any($1::uuid[])';
 /** What was said of a claim first, stands. */
@@ -12,16 +11,15 @@ const NAME = `insert into alarm_alias (alias, alarm, claim) select * from unnest
 on conflict (alias) do update set claim = excluded.claim where alarm_alias.claim is null and excluded.claim is not null`;
 const ALIASES = 'select alias, alarm::text, claim from alarm_alias where alias = any($1::text[])';
 
-/** What keeping locks of tables, then a record in the write-ahead log that nobody reads: the commit must reach the disk. */
-const PROBE = `lock table joining, signal, alarm, timeline in row exclusive mode;
-select pg_logical_emit_message(true, 'responssenter', 'probe')`;
-const PROBE_WITHIN_MS: Milliseconds = 400;
-
 export function createSpillStore(postgres: Postgres): SpillStore {
   return {
     async known(ids) {
-      const rows = await rowsOf<{ id: string; alarm: string | null }>(postgres, KNOWN, [ids]);
-      return new Map(rows.map(({ id, alarm }) => [id, alarm]));
+      try {
+        const rows = await rowsOf<{ id: string; alarm: string | null }>(postgres, KNOWN, [ids]);
+        return new Map(rows.map(({ id, alarm }) => [id, alarm]));
+      } catch (error) {
+        throw await failingOrAway(postgres, error);
+      }
     },
     async name(aliases) {
       if (aliases.length === 0) return;
@@ -31,7 +29,7 @@ export function createSpillStore(postgres: Postgres): SpillStore {
     async aliasOf(number) {
       return (await aliasesOf(postgres, [number])).get(number) ?? null;
     },
-    probe: () => inTransaction(postgres, async (client) => void (await client.query(PROBE)), PROBE_WITHIN_MS),
+    probe: () => probe(postgres),
   };
 }
 

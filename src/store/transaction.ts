@@ -7,6 +7,7 @@ import { type Postgres, storeFault } from './postgres.ts';
 /** Locks are waited for at most 1 s each (design § 2), so this many tries outlast a stopped process' 2 s. */
 const TRIES = 6;
 const LOCKED = '55P03';
+const TIMED_OUT = '57014';
 
 /** Takes a statement that `work` has sent and whose answer it does not need: it is awaited together with the commit's. */
 export type WithCommit = (statement: Promise<unknown>) => void;
@@ -15,7 +16,7 @@ type Work<T> = (client: pg.ClientBase, withCommit: WithCommit) => Promise<T>;
 
 /**
  * Runs `work` in a transaction and commits it; `work` may run again after a deadlock or a lock timeout.
- * @param lockWithin waits no longer for a lock, and leaves trying again to the caller
+ * @param lockWithin waits no longer for a lock, and leaves trying again, also what takes too long, to the caller
  * @throws CentreError household-locked when a lock was not had within `lockWithin`; store-away when there is no connection
  * or it was lost; whatever `work` throws otherwise
  */
@@ -34,7 +35,8 @@ export async function inTransaction<T>(postgres: Postgres, work: Work<T>, lockWi
       }
       const fault = storeFault(error);
       // Locked for so long that trying again did not help: as good as away. Nothing is wrong with what was to be written.
-      if (fault === 'away' || (fault === 'conflict' && attempt === TRIES)) throw storeAway(error);
+      const isLast = attempt === TRIES || (lockWithin !== undefined && systemCode(error) === TIMED_OUT);
+      if (fault === 'away' || (fault === 'conflict' && isLast)) throw storeAway(error);
       if (fault === 'refused') throw error;
     }
   }

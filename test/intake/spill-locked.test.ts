@@ -1,4 +1,4 @@
-/** One household that somebody has locked in PostgreSQL: only it waits, is kept in the spill, and is taken over in order. */
+/** One household that somebody has locked in PostgreSQL, or at which it fails: only it waits, is kept in the spill, and is taken over in order. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,7 +11,9 @@ import { RunningClock } from '../../src/base/clock.ts';
 import { createKeeper } from '../../src/intake/keep.ts';
 import { createReplay } from '../../src/intake/spill-replay.ts';
 import { type Spill, createSpill } from '../../src/intake/spill.ts';
+import { failingOrAway } from '../../src/store/probe.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
+import { encodeSignal } from '../../src/intake/spill-record.ts';
 import { openSpillFile } from '../../src/store/spill-file.ts';
 import { createSpillStore } from '../../src/store/spill-replay.ts';
 import { ladderFor, signal } from '../support/alarms.ts';
@@ -29,7 +31,7 @@ interface Run {
   readonly ordered: string[];
 }
 
-async function begin(folder: string): Promise<Run> {
+async function begin(folder: string, store = createSpillStore(stores.postgres)): Promise<Run> {
   const signals = createSignalStore(stores.postgres, () => {});
   const file = await openSpillFile({ folder, maxBytes: 4_000_000, clock, log: SILENT });
   const ordered: string[] = [];
@@ -39,7 +41,7 @@ async function begin(folder: string): Promise<Run> {
     replayWith: (provisional) =>
       createReplay({
         signals,
-        store: createSpillStore(stores.postgres),
+        store,
         admit: (one, situation, newNumber) => admit(one, situation, ladderFor, newNumber),
         order: (alarm, { account }) => {
           ordered.push(`${alarm} ${account}`);
@@ -79,6 +81,17 @@ async function timed<T>(work: Promise<T>): Promise<{ took: number; result: T }> 
   const result = await work;
   return { took: performance.now() - from, result };
 }
+
+/** What PostgreSQL does at each signal of these households, as it does at a damaged row, an index that is wrong, or rows without end. */
+async function fails(at: Readonly<Record<string, string>>): Promise<() => Promise<void>> {
+  const cases = Object.entries(at).map(([household, does]) => `if new.household_id = '${household}' then ${does}; end if;`);
+  await pool.query(`create or replace function fail() returns trigger language plpgsql as $$ begin ${cases.join(' ')} return new; end $$;
+    create or replace trigger fail before insert on signal for each row execute function fail()`);
+  // What fails by its time limit holds the table meanwhile.
+  return async () => void (await pool.query('begin; set local lock_timeout = 0; drop function fail cascade; commit'));
+}
+
+const raises = (code: string): string => `raise exception 'injected' using errcode = '${code}'`;
 
 const rowsOf = async (household: number): Promise<string[]> => {
   const { rows } = await pool.query<{ id: string }>(
@@ -216,5 +229,85 @@ await t.test('a table that is locked is PostgreSQL being away', async (t) => {
   await unlock(client);
   await until('taken over', () => run.spill.counts().signals === 0 && run.spill.counts().mode === 'live');
   t.match(await run.spill.keep(of(1)), { verdict: 'repeated' });
+  await run.spill.stop();
+});
+
+await t.test('households at which PostgreSQL fails while it serves others: replayed is all but theirs', async (t) => {
+  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'spill-failing-')), 'spill');
+  t.teardown(() => rmSync(path.dirname(folder), { recursive: true, force: true }));
+  const all = [30, 31, 32, 33, 34].flatMap((household) => [of(household), of(household)]);
+  const more = of(31);
+  const before = await openSpillFile({ folder, maxBytes: 4_000_000, clock, log: SILENT });
+  for (const one of all) await before.log.append('signal', encodeSignal(one));
+  await before.log.stop();
+  const mend = await fails({ h30: 'perform pg_sleep(60)', h31: raises('XX001'), h32: raises('23505') });
+  const run = await begin(folder);
+  await until('all others are taken over', () => run.spill.counts().mode === 'live' && run.spill.counts().signals === 6);
+  const kept = async (household: number): Promise<string[]> => {
+    const ids = new Set([...all, more].map(({ id }) => id));
+    return (await rowsOf(household)).filter((id) => ids.has(id));
+  };
+  for (const household of [33, 34]) t.equal((await kept(household)).length, 2);
+  const waiting = all.slice(0, 6);
+  t.same(
+    run.spill.provisional().map(({ number }) => number),
+    [...new Set(waiting.map(({ id }) => provisionalNumber(id)))],
+    'theirs are shown',
+  );
+  t.match(await run.spill.keep(of(33)), { verdict: 'repeated' }, 'others are live');
+  t.match(await run.spill.keep(more), { verdict: 'spilled' }, 'what comes of theirs goes behind');
+  await mend();
+  await until('taken over', () => run.spill.counts().signals === 0);
+  for (const household of [30, 31, 32])
+    t.same(
+      await kept(household),
+      [...waiting, more].filter(({ household: home }) => home?.id === `h${household}`).map(({ id }) => id),
+      'in order',
+    );
+  await run.spill.stop();
+});
+
+await t.test('a row of an earlier signal that cannot be read keeps only its household in the spill', async (t) => {
+  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'spill-failing-')), 'spill');
+  t.teardown(() => rmSync(path.dirname(folder), { recursive: true, force: true }));
+  const all = [35, 36].map((household) => of(household));
+  const before = await openSpillFile({ folder, maxBytes: 4_000_000, clock, log: SILENT });
+  for (const one of all) await before.log.append('signal', encodeSignal(one));
+  await before.log.stop();
+  const store = createSpillStore(stores.postgres);
+  const run = await begin(folder, {
+    ...store,
+    async known(ids) {
+      // As at a damaged page.
+      if (ids.includes(all[0]!.id))
+        throw await failingOrAway(stores.postgres, Object.assign(new Error('invalid page in block 1'), { code: 'XX001' }));
+      return store.known(ids);
+    },
+  });
+  await until('the other is taken over', () => run.spill.counts().mode === 'live' && run.spill.counts().signals === 1);
+  await run.spill.stop();
+});
+
+await t.test('a live batch with a household at which PostgreSQL fails: all others are kept, its own are in the spill', async (t) => {
+  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'spill-failing-')), 'spill');
+  t.teardown(() => rmSync(path.dirname(folder), { recursive: true, force: true }));
+  const run = await begin(folder);
+  for (const code of ['57014', 'XX001', '23505', '40001']) {
+    const mend = await fails({ h37: raises(code) });
+    const batch = Array.from({ length: 40 }, (_, n) => of(n));
+    const receipts = await Promise.all(batch.map((one) => run.spill.keep(one)));
+    t.same(
+      receipts.flatMap(({ verdict }, n) => (verdict === 'spilled' ? [n] : [])),
+      [37],
+      `${code}: acknowledged are all, from the spill only its own`,
+    );
+    t.match(run.spill.counts(), { mode: 'live', signals: 1, refused: 0 });
+    await mend();
+    await until(
+      'taken over, and live',
+      async () => run.spill.counts().signals === 0 && (await run.spill.keep(of(37))).verdict !== 'spilled',
+    );
+  }
+  t.notOk(run.news.some((news) => news.news === 'whole' && news.storeAway));
   await run.spill.stop();
 });
