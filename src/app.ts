@@ -54,6 +54,8 @@ export interface CentreOptions {
   /** Puts the demonstration's accounts and register in. */
   readonly demo: boolean;
   readonly log: Log;
+  /** Ends a start that waits for the database. */
+  readonly stopping?: AbortSignal;
   /** The machine's unless a test brings one that can be moved. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -83,7 +85,7 @@ export async function startCentre(options: CentreOptions): Promise<RunningCentre
 }
 
 async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningCentre> {
-  const { settings, roles, demo, log, clock = new RunningClock(), random = systemRandom, notifier = null } = options;
+  const { settings, roles, demo, log, stopping, clock = new RunningClock(), random = systemRandom, notifier = null } = options;
   if (roles.includes('escalation') && !roles.includes('console') && settings.PUBLIC_URL === undefined) {
     const message =
       'PUBLIC_URL must be given to a process with the role escalation and without console: messages to responders link to it.';
@@ -95,7 +97,7 @@ async function start(options: CentreOptions, cleanUp: CleanUp): Promise<RunningC
   cleanUp.add('certificates', () => tls?.stop());
   const dataDir = await openDataDir(settings.DATA_DIR);
   cleanUp.add('data-dir', () => dataDir.release());
-  const stores = await openStores({ settings, dataDir: dataDir.path, clock, random, log, cleanUp });
+  const stores = await openStores({ settings, dataDir: dataDir.path, clock, random, log, cleanUp, ...(stopping && { stopping }) });
   if (demo) await demonstrate(stores, configuration, clock, random, log);
   watchTime(clock, log, cleanUp);
 

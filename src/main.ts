@@ -65,6 +65,7 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
   const children: { stop(): Promise<void> }[] = [];
   let stopping: Promise<void> | null = null;
   let limit: Timer | null = null;
+  const ordered = new AbortController();
   let stop: () => Promise<void> = () => Promise.resolve();
   let reload = (): Promise<void> => Promise.resolve();
   // Only where there is a certificate: else a terminal that is closed ends the centre in it, as ever.
@@ -74,6 +75,7 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         limitStop();
+        ordered.abort();
         resolve();
       });
     }
@@ -83,12 +85,14 @@ async function runCentre(invocation: CentreInvocation, given: Settings): Promise
     if (invocation.demo) checkDemoAddress(given.BIND, invocation.force);
     const { settings, gateway } = invocation.demo ? await startDemoGateway(given) : { settings: given, gateway: null };
     if (gateway !== null) children.push(gateway);
-    const centre = await startCentre({ settings, roles: invocation.roles, demo: invocation.demo, log });
+    const centre = await startCentre({ settings, roles: invocation.roles, demo: invocation.demo, log, stopping: ordered.signal });
     stop = () => centre.stop();
     reload = () => centre.reloadCertificates();
     if (invocation.devices) children.push(startDemoDevices(centre.dataDir));
     if (invocation.demo) process.stdout.write(greeting(centre.ready.http ?? '', settings.SMS_GATEWAY_URL));
     await toldToStop;
+  } catch (error) {
+    if (!(error instanceof CentreError) || error.code !== 'start-interrupted') throw error;
   } finally {
     limitStop();
     stopping ??= stopAll();

@@ -1,5 +1,5 @@
 /** Opens the stores of one process: given by URL, or private servers as its children; the schema brought forward. */
-import { type Clock, RunningClock, sleep } from '../base/clock.ts';
+import { type Clock, type Milliseconds, RunningClock, sleep } from '../base/clock.ts';
 import { CentreError } from '../base/errors.ts';
 import type { Random } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
@@ -11,6 +11,7 @@ import { startPrivateRedis } from '../store/private-redis.ts';
 import { rowsOf } from '../store/query.ts';
 import { type RedisLink, openRedis } from '../store/redis.ts';
 import type { CleanUp } from './clean-up.ts';
+import { isKnownDatabase, rememberDatabase } from './known-database.ts';
 
 export interface Stores {
   readonly postgres: Postgres;
@@ -28,15 +29,19 @@ export interface StoreParts {
   readonly random: Random;
   readonly log: Log;
   readonly cleanUp: CleanUp;
+  /** A database that this data directory has worked with is waited for until then; absent: none is waited for longer than usual. */
+  readonly stopping?: AbortSignal;
 }
 
 /** A database that is just being started by somebody else gets this long. */
 const DATABASE_PATIENCE_MS = 10_000;
+/** After that the log says that the start waits. */
+const TOLD_AFTER_MS = 2000;
 const REDIS_PATIENCE_MS = 1000;
 /** A private server first ends its sessions and writes a checkpoint, and is killed only if that takes too long. */
 const STORE_PATIENCE_MS = 8000;
 
-/** @throws CentreError database-unreachable, database-start-failed, redis-missing, redis-start-failed */
+/** @throws CentreError database-unreachable, start-interrupted, database-start-failed, redis-missing, redis-start-failed */
 export async function openStores(parts: StoreParts): Promise<Stores> {
   const { cleanUp, random, log } = parts;
   const [{ postgres, databaseUrl }, redisUrl] = await both(openDatabaseAt(parts), redisUrlOf(parts));
@@ -57,13 +62,17 @@ export async function openDatabase(parts: StoreParts): Promise<Postgres> {
   return (await openDatabaseAt(parts)).postgres;
 }
 
-async function openDatabaseAt({ settings, dataDir, clock, log, cleanUp }: StoreParts): Promise<Pick<Stores, 'postgres' | 'databaseUrl'>> {
+async function openDatabaseAt(parts: StoreParts): Promise<Pick<Stores, 'postgres' | 'databaseUrl'>> {
+  const { settings, dataDir, clock, log, cleanUp, stopping } = parts;
   const url = settings.DATABASE_URL ?? (await privateDatabase(dataDir, log, cleanUp));
   const postgres = openPostgres(url, log);
   cleanUp.add('database-connections', () => postgres.stop());
-  await reachable(postgres);
+  const remembers = settings.DATABASE_URL !== undefined && stopping !== undefined;
+  if (remembers && (await isKnownDatabase(dataDir, url))) await awaited(postgres, stopping, log);
+  else await reachable(postgres, patience(DATABASE_PATIENCE_MS));
   await migrate(postgres.pool, log);
   await continueTime(postgres, clock);
+  if (remembers) await rememberDatabase(dataDir, url);
   return { postgres, databaseUrl: url };
 }
 
@@ -87,22 +96,46 @@ async function connected(redis: RedisLink): Promise<void> {
   while (!redis.connected() && clock.monotonic() < end) await sleep(clock, 10);
 }
 
-async function reachable(postgres: Postgres): Promise<void> {
-  const clock = new RunningClock();
-  const end = clock.monotonic() + DATABASE_PATIENCE_MS;
+/** It was there before: this is an outage and no wrong setting, and what lies in the spill must be replayed when it is over. */
+async function awaited(postgres: Postgres, stopping: AbortSignal, log: Log): Promise<void> {
+  const ended = new Promise<never>((_, reject) => {
+    const interrupt = (): void => reject(new CentreError('start-interrupted', 'The start was ended while it waited for the database.'));
+    if (stopping.aborted) interrupt();
+    stopping.addEventListener('abort', interrupt, { once: true });
+  });
+  let waits = false;
+  const noted = new RunningClock().after(TOLD_AFTER_MS, () => {
+    waits = true;
+    log.warn('database-awaited');
+  });
+  try {
+    await Promise.race([reachable(postgres, () => !stopping.aborted), ended]);
+  } finally {
+    noted.cancel();
+  }
+  if (waits) log.warn('database-back');
+}
+
+async function reachable(postgres: Postgres, goesOn: () => boolean): Promise<void> {
   for (;;) {
     try {
       await rowsOf(postgres, 'select 1');
       return;
     } catch (error) {
-      if (storeFault(error) === 'refused' || clock.monotonic() > end) {
+      if (storeFault(error) === 'refused' || !goesOn()) {
         const message =
           'The database that DATABASE_URL names cannot be used: check the address, the user and the password, and that it runs.';
         throw new CentreError('database-unreachable', message, { cause: error });
       }
-      await sleep(clock, 250);
+      await sleep(new RunningClock(), 250);
     }
   }
+}
+
+function patience(span: Milliseconds): () => boolean {
+  const clock = new RunningClock();
+  const end = clock.monotonic() + span;
+  return () => clock.monotonic() <= end;
 }
 
 /** Never earlier than the latest instant stored (design § 2, Time): a clock set back must not put new events before old ones. */

@@ -12,6 +12,7 @@ export const ERRORS = {
   'data-dir-not-writable': 'setup',
   'database-start-failed': 'setup',
   'database-unreachable': 'setup',
+  'start-interrupted': 'setup',
   'redis-missing': 'setup',
   'redis-start-failed': 'setup',
   'redis-unreachable': 'setup',

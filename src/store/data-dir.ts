@@ -4,6 +4,7 @@
  *   DATA_DIR/
  *     lock/<n>      who holds it: the highest n, if the process that it names still lives
  *     ready.json    where the centre listens; there only while it does
+ *     database      where the database that DATABASE_URL names is, once it was there
  *     run/          sockets of the private stores
  *     postgres/ redis/ postgres.log redis.log
  */

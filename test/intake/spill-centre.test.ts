@@ -250,51 +250,61 @@ await t.test(
   },
 );
 
-await t.test('PostgreSQL is away, and the centre is killed meanwhile: the next start takes over what was acknowledged', async (t) => {
-  const database = await Database.start(t);
-  const env = { DATABASE_URL: database.url };
-  let { centre } = await startCentre(t, { env });
-  const { dataDir } = centre;
-  const device = new MqttDevice(() => centre.ready(), 'NJ-1103-0001');
-  const unit = new ScaipUnit(() => centre.ready(), '26317', 'tcp');
-  t.teardown(async () => {
+await t.test(
+  'PostgreSQL is away, and the centre is killed meanwhile: the next start waits and takes over what was acknowledged',
+  async (t) => {
+    const database = await Database.start(t);
+    const env = { DATABASE_URL: database.url };
+    let { centre } = await startCentre(t, { env });
+    const { dataDir } = centre;
+    const device = new MqttDevice(() => centre.ready(), 'NJ-1103-0001');
+    const unit = new ScaipUnit(() => centre.ready(), '26317', 'tcp');
+    t.teardown(async () => {
+      device.close();
+      await unit.close();
+    });
+    t.ok(await device.press('{"id":"live","type":"fall"}'));
+    const [row] = await database.rows<{ secret: string }>(`select secret from centre_secret where name = 'direct'`);
+    await database.end();
+    const first = await timed(device.publish('{"id":"c0","type":"fall"}'));
+    t.ok(first < 1500, `the first is acknowledged after ${Math.round(first)} ms`);
+    for (let n = 1; n <= 5; n++) t.ok(await device.publish(`{"id":"c${n}","type":"call-button"}`));
+    t.ok(await unit.send('d1', '<mrq><ref>d1</ref><cid>26317</cid><dty>3</dty><stc>10</stc></mrq>'));
+    const console = new Listener(readyOf(dataDir).direct, row?.secret ?? '');
+    await until('all are shown', () => console.alarms().length === 7);
+    const scaip = console.alarms().find(({ device: of }) => of === '26317')!;
+    t.match(await console.claim(scaip.number, 'operator2'), { claimed: { claimedBy: 'operator2' } });
+    console.close();
+    await centre.killEverything();
     device.close();
-    await unit.close();
-  });
-  t.ok(await device.press('{"id":"live","type":"fall"}'));
-  const [row] = await database.rows<{ secret: string }>(`select secret from centre_secret where name = 'direct'`);
-  await database.end();
-  const first = await timed(device.publish('{"id":"c0","type":"fall"}'));
-  t.ok(first < 1500, `the first is acknowledged after ${Math.round(first)} ms`);
-  for (let n = 1; n <= 5; n++) t.ok(await device.publish(`{"id":"c${n}","type":"call-button"}`));
-  t.ok(await unit.send('d1', '<mrq><ref>d1</ref><cid>26317</cid><dty>3</dty><stc>10</stc></mrq>'));
-  const console = new Listener(readyOf(dataDir).direct, row?.secret ?? '');
-  await until('all are shown', () => console.alarms().length === 7);
-  const scaip = console.alarms().find(({ device: of }) => of === '26317')!;
-  t.match(await console.claim(scaip.number, 'operator2'), { claimed: { claimedBy: 'operator2' } });
-  console.close();
-  await centre.killEverything();
-  device.close();
 
-  await database.begin();
-  centre = spawnCentre(t, { env, dataDir });
-  await centre.whenReady();
-  const rows = await until('all are there', async () => {
-    const found = await database.rows<AlarmRow>(`${alarmRows} where s.message_id ~ '^[cd]\\d' order by s.received_at, s.id`);
-    return found.length === 7 ? found : null;
-  });
-  t.same(
-    rows.map(({ message_id: id }) => id),
-    ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'd1'],
-  );
-  const claimed = await until('the claim', async () =>
-    (await database.rows<AlarmRow>(`${alarmRows} where s.message_id = 'd1'`)).find((one) => one.claimed_by),
-  );
-  t.equal(claimed.claimed_by, 'operator2');
-  t.ok(await device.press('{"id":"c0","type":"fall"}'), 'a device that sends again what was acknowledged');
-  t.equal((await database.rows(`${alarmRows} where s.message_id = 'c0' and s.verdict <> 'duplicate'`)).length, 1);
-  t.equal((await centre.stop()).code, 0);
-});
+    const early = spawnCentre(t, { env: { ...env, REDIS_URL: 'redis://127.0.0.1:9' }, dataDir });
+    await until('a start waits', () => early.output().includes('database-awaited'), 30_000);
+    const told = performance.now();
+    t.same(await early.stop().then(({ code, stderr }) => ({ code, stderr })), { code: 0, stderr: '' }, 'and can be ended');
+    t.ok(performance.now() - told < 3000, `after ${Math.round(performance.now() - told)} ms`);
+    centre = spawnCentre(t, { env, dataDir });
+    await until('the next one waits', () => centre.output().includes('database-awaited'), 30_000);
+    await database.begin();
+    await centre.whenReady();
+    t.match(centre.output(), /database-back/);
+    const rows = await until('all are there', async () => {
+      const found = await database.rows<AlarmRow>(`${alarmRows} where s.message_id ~ '^[cd]\\d' order by s.received_at, s.id`);
+      return found.length === 7 ? found : null;
+    });
+    t.same(
+      rows.map(({ message_id: id }) => id),
+      ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'd1'],
+    );
+    const claimed = await until('the claim', async () =>
+      (await database.rows<AlarmRow>(`${alarmRows} where s.message_id = 'd1'`)).find((one) => one.claimed_by),
+    );
+    t.equal(claimed.claimed_by, 'operator2');
+    t.ok(await device.press('{"id":"c0","type":"fall"}'), 'a device that sends again what was acknowledged');
+    t.equal((await database.rows(`${alarmRows} where s.message_id = 'c0' and s.verdict <> 'duplicate'`)).length, 1);
+    t.equal((await centre.stop()).code, 0);
+  },
+);
 
 /** What a page is told that somebody keeps open who is signed in. */
 async function pageOf(
