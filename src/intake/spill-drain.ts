@@ -29,7 +29,7 @@ export interface DrainParts {
   readonly happened: (event: SpillEvent) => void;
   /** So many signals were taken over; `anything`: PostgreSQL committed something. */
   readonly replayed: (signals: number, anything: boolean) => void;
-  /** What is on its way to the disk. */
+  /** What is on its way to the disk; never rejects, and ends also where the disk hangs (SpillLog). */
   readonly lastAppend: () => Promise<unknown>;
   readonly stopping: Bell;
 }
@@ -67,8 +67,7 @@ export function createDrain(parts: DrainParts): Drain {
     let failures = 0;
     while (!isDone() && !stopped) {
       if (lanesMayCommit) await lanesEnded();
-      // Of what is free nothing is appended any more; what was under way is durable, or was not acknowledged.
-      if (mode() === 'handing-over') await lastAppend();
+      if (mode() === 'handing-over') await appended();
       const batch = left.free(BATCH);
       // All that is left is of locked households.
       const onlyHeld = mode() === 'live' && batch.length === 0;
@@ -83,6 +82,23 @@ export function createDrain(parts: DrainParts): Drain {
     lanesMayCommit = false;
     const patience = clock.monotonic() + LANES_PATIENCE_MS;
     while (live.underWay() > 0 && clock.monotonic() < patience && !stopped) await pause(RETRY_MS / 4);
+  }
+
+  /**
+   * Of what is free nothing is appended any more; what was under way is durable, or was refused. A disk that is slow says nothing
+   * about PostgreSQL: that is asked meanwhile.
+   */
+  async function appended(): Promise<void> {
+    let ended = false;
+    const end = lastAppend().then(() => (ended = true));
+    await Promise.race([end, pause(RETRY_MS)]);
+    while (!ended && mode() === 'handing-over' && !stopped) {
+      await replay([]).then(
+        () => replayed(0, true),
+        () => undefined,
+      );
+      await Promise.race([end, pause(RETRY_MS)]);
+    }
   }
 
   async function heldTaken(failures: number): Promise<boolean> {

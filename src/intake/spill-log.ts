@@ -27,6 +27,7 @@ export class NotSpilled extends Error {
 export interface SpillLog {
   /**
    * Resolves with the entry's number when it is durable; entries are numbered and resolve in the order of the calls.
+   * Where the disk does not answer for some seconds it is refused, and stays so.
    * @param spare which part of the bound this entry must leave free for more urgent ones, from 0 to 1
    * @throws NotSpilled
    */

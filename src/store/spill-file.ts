@@ -10,14 +10,14 @@
  *   ones may go in any order. Numbers go on from the highest found: the newest segment is never removed.
  * - A mark "done" is a saving of work and no more: what is replayed twice is known by its receipt id.
  */
-import { chmod, open } from 'node:fs/promises';
-import path from 'node:path';
-import type { Clock, Milliseconds } from '../base/clock.ts';
+import { chmod } from 'node:fs/promises';
+import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { reached } from '../base/points.ts';
-import { NotSpilled, type OpenedSpill, type SpillEntry, type SpillFault, type SpillKind, type SpillLog } from '../intake/spill-log.ts';
+import { NotSpilled, type OpenedSpill, type SpillFault, type SpillKind, type SpillLog } from '../intake/spill-log.ts';
 import { makeFolder } from './made-folders.ts';
-import { type Frame, MAX_PAYLOAD, encodeFrame, frameSize } from './spill-frame.ts';
+import { DiskWatch, unusable } from './spill-disk.ts';
+import { MAX_PAYLOAD, encodeFrame, frameSize } from './spill-frame.ts';
 import {
   type FoundSegments,
   type OpenSegment,
@@ -26,9 +26,11 @@ import {
   doneFrame,
   doneUpTo,
   highestNumber,
+  keepAside,
   readSegments,
   syncFolder,
   takeAway,
+  undone,
 } from './spill-segments.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -36,8 +38,6 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const BATCH_BYTES = 1024 * 1024;
 /** Waiting for their sync at most; beyond it the disk is too slow to promise anything. */
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
-/** A disk that has not answered for so long is as good as broken. */
-const STUCK_AFTER_MS: Milliseconds = 5000;
 
 export interface SpillFileParts {
   /** Made where it is missing. */
@@ -76,26 +76,11 @@ export async function openSpillFile(parts: SpillFileParts): Promise<OpenedSpill>
   return { entries, log: file };
 }
 
-function unusable(cause: unknown): SpillLog {
-  return {
-    append: () => Promise.reject(new NotSpilled('broken', { cause })),
-    done: () => Promise.resolve(),
-    setAside: () => Promise.reject(new NotSpilled('broken', { cause })),
-    state: () => ({ bytes: 0, fault: 'broken', aside: 0 }),
-    stop: () => Promise.resolve(),
-  };
-}
-
-/** In order, each once. */
-function undone(frames: readonly Frame[]): SpillEntry[] {
-  const upTo = frames.reduce((most, frame) => Math.max(most, doneUpTo(frame)), 0);
-  const left = new Map<number, SpillEntry>();
-  for (const { seq, kind, payload } of frames) if (kind !== 'done' && seq > upTo) left.set(seq, { seq, kind, payload });
-  return [...left.values()].toSorted((a, b) => a.seq - b.seq);
-}
+const sizeOf = (all: readonly Waiting[]): number => all.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
 class SpillFile implements SpillLog {
   readonly #parts: SpillFileParts;
+  readonly #disk: DiskWatch;
   #segments: Segment[];
   #aside: number;
   #current: OpenSegment | null = null;
@@ -105,13 +90,14 @@ class SpillFile implements SpillLog {
   #waitingBytes = 0;
   #working: Promise<void> = Promise.resolve();
   #isWorking = false;
-  /** Since when the disk has not answered. */
-  #askedAt: Milliseconds | null = null;
+  /** Being written. */
+  #inHand: readonly Waiting[] = [];
   #broken = false;
   #refusedFull = false;
 
   constructor(parts: SpillFileParts, found: FoundSegments) {
     this.#parts = parts;
+    this.#disk = new DiskWatch(parts.clock, (error) => this.#refuseAll(error));
     this.#segments = [...found.segments];
     this.#aside = found.aside;
     this.#seq = highestNumber(found);
@@ -125,7 +111,7 @@ class SpillFile implements SpillLog {
   }
 
   append(kind: SpillKind, payload: Uint8Array, spare = 0): Promise<number> {
-    if (this.#isStuck()) return Promise.reject(new NotSpilled('broken'));
+    if (this.#disk.stuck) return Promise.reject(new NotSpilled('broken'));
     const size = frameSize(payload);
     // Claims are few, one for each alarm at most: what is in must be able to be claimed.
     const bound = kind === 'claim' ? Number.POSITIVE_INFINITY : this.#parts.maxBytes * (1 - spare);
@@ -152,25 +138,19 @@ class SpillFile implements SpillLog {
   }
 
   async setAside(name: string, payload: Uint8Array): Promise<void> {
-    const { folder } = this.#parts;
-    const handle = await open(path.join(folder, `${name.replaceAll(/[^\w-]/g, '_')}.aside`), 'w', 0o600);
-    try {
-      await handle.writeFile(payload);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await syncFolder(folder);
+    await keepAside(this.#parts.folder, name, payload);
     this.#aside += 1;
   }
 
   state(): { bytes: number; fault: SpillFault | null; aside: number } {
-    const fault = this.#broken || this.#isStuck() ? 'broken' : this.#refusedFull && this.#bytes() > 0 ? 'full' : null;
+    const fault = this.#broken ? 'broken' : this.#refusedFull && this.#bytes() > 0 ? 'full' : null;
     return { bytes: this.#bytes(), fault, aside: this.#aside + this.#segments.filter(({ damaged }) => damaged).length };
   }
 
   async stop(): Promise<void> {
-    while (this.#isWorking) await this.#working;
+    // Of a disk that hangs nothing can be closed.
+    while (this.#isWorking && !this.#disk.stuck) await this.#disk.endedOrStuck(this.#working);
+    if (this.#isWorking) return;
     const current = this.#current;
     this.#current = null;
     await current?.close(true);
@@ -180,8 +160,18 @@ class SpillFile implements SpillLog {
     return this.#segments.reduce((sum, { bytes }) => sum + bytes, this.#current?.bytes() ?? 0);
   }
 
-  #isStuck(): boolean {
-    return this.#askedAt !== null && this.#parts.clock.monotonic() - this.#askedAt > STUCK_AFTER_MS;
+  #refuseAll(error: NotSpilled): void {
+    this.#works(false, error.cause);
+    const refused = this.#waiting.filter(({ kind }) => kind !== 'done');
+    this.#waiting = this.#waiting.filter(({ kind }) => kind === 'done');
+    this.#waitingBytes -= sizeOf(refused);
+    for (const { failed } of [...this.#inHand, ...refused]) failed(error);
+  }
+
+  /** A disk that hung has answered: whether it takes anything is known by a new segment. */
+  async #beginAnew(): Promise<void> {
+    await this.#giveUp(true);
+    this.#current = await this.#begun();
   }
 
   #queue(one: Waiting): void {
@@ -196,14 +186,19 @@ class SpillFile implements SpillLog {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#take();
-      this.#askedAt = this.#parts.clock.monotonic();
-      const error = await this.#write(batch);
-      this.#askedAt = null;
-      this.#waitingBytes -= batch.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      this.#inHand = batch;
+      const error = await this.#disk.asking(() => this.#write(batch));
+      this.#inHand = [];
+      this.#waitingBytes -= sizeOf(batch);
       const settle = (one: Waiting): void => (error === null ? one.wrote() : one.failed(error));
       const [marks, entries] = [batch.filter(({ kind }) => kind === 'done'), batch.filter(({ kind }) => kind !== 'done')];
       entries.forEach(settle);
-      if (marks.length > 0) await this.#clear();
+      if (marks.length > 0) {
+        await this.#disk.asking(async () => {
+          await this.#clear();
+          if (this.#disk.stuck) await this.#beginAnew();
+        });
+      }
       marks.forEach(settle);
     }
     // In the same turn as the look: what is appended from now on begins its own work.
@@ -227,21 +222,20 @@ class SpillFile implements SpillLog {
       const { segmentBytes = Math.min(SEGMENT_BYTES, this.#parts.maxBytes / 8) } = this.#parts;
       if (this.#current !== null && this.#current.bytes() >= segmentBytes) await this.#giveUp(true);
       this.#current ??= await beginSegment(this.#parts.folder, ++this.#seq, this.#doneUpTo);
-      const frames = batch.map(({ bytes }) => bytes);
-      await this.#current.write(frames);
+      await this.#current.write(batch.map(({ bytes }) => bytes));
       reached('before-spill-sync');
       await this.#current.sync();
+      // It has been refused meanwhile: it must not be found at the next start.
+      if (this.#disk.stuck) throw new Error('the disk has answered too late');
       const last = batch.reduce((most, { kind, seq }) => (kind === 'done' ? most : Math.max(most, seq)), 0);
-      this.#current.wrote(
-        frames.reduce((sum, { length }) => sum + length, 0),
-        last,
-      );
+      this.#current.wrote(sizeOf(batch), last);
       reached('after-spill-sync');
       this.#works(true);
       return null;
     } catch (error) {
       await this.#giveUp(false);
       this.#works(false, error);
+      if (this.#disk.stuck) await this.#beginAnew();
       return new NotSpilled('broken', { cause: error });
     }
   }

@@ -2,6 +2,7 @@
 import { type FileHandle, open, readFile, readdir, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { Log } from '../base/log.ts';
+import type { SpillEntry } from '../intake/spill-log.ts';
 import { type Frame, encodeFrame, scanFrames } from './spill-frame.ts';
 
 const SEGMENT = /^(\d{15})\.spill$/;
@@ -165,6 +166,26 @@ async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
     const { bytesWritten } = await handle.write(bytes, at, bytes.length - at);
     at += bytesWritten;
   }
+}
+
+/** In order, each once. */
+export function undone(frames: readonly Frame[]): SpillEntry[] {
+  const upTo = frames.reduce((most, frame) => Math.max(most, doneUpTo(frame)), 0);
+  const left = new Map<number, SpillEntry>();
+  for (const { seq, kind, payload } of frames) if (kind !== 'done' && seq > upTo) left.set(seq, { seq, kind, payload });
+  return [...left.values()].toSorted((a, b) => a.seq - b.seq);
+}
+
+/** A file of its own for what nobody could deal with, durable. @throws when it cannot be written */
+export async function keepAside(folder: string, name: string, payload: Uint8Array): Promise<void> {
+  const handle = await open(path.join(folder, `${name.replaceAll(/[^\w-]/g, '_')}.aside`), 'w', 0o600);
+  try {
+    await handle.writeFile(payload);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await syncFolder(folder);
 }
 
 /** A segment that is done goes; a damaged one is kept under another name. */

@@ -255,6 +255,74 @@ await t.test('the file: after a failed sync nothing is answered, and its descrip
   await again.log.stop();
 });
 
+/** From now on the disk does not answer, until it is let go. */
+async function hang(t: Test, at: string): Promise<() => void> {
+  const handle = await open(path.join(at, segments(at)[0]!));
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  await handle.close();
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- put back, and called with its own `this`
+  const { datasync } = prototype;
+  let letGo = (): void => {};
+  const gone = new Promise<void>((resolve) => (letGo = resolve));
+  prototype.datasync = async function (this: FileHandle) {
+    await gone;
+    await datasync.call(this);
+  };
+  const ends = (): void => {
+    prototype.datasync = datasync;
+    letGo();
+  };
+  t.teardown(ends);
+  return ends;
+}
+
+await t.test('the file: of a disk that hangs, what waits is refused after 5 s, and is not there when it answers after all', async (t) => {
+  const at = folder(t);
+  const time = new MovableClock();
+  const { log, events } = recorder();
+  const file = await openSpillFile({ folder: at, maxBytes: 64 * MB, clock: time, log });
+  await file.log.append('signal', bytes('before'));
+  const letGo = await hang(t, at);
+  const results: string[] = [];
+  const append = (text: string): void =>
+    void file.log.append('signal', bytes(text)).then(
+      () => results.push(`${text} kept`),
+      (error: Error) => results.push(`${text}: ${error.message}`),
+    );
+  append('in hand');
+  await new Promise((resolve) => setImmediate(resolve));
+  append('waits');
+  await time.advance(4900);
+  t.same(results, []);
+  await time.advance(200);
+  const refused = ['in hand', 'waits'].map((text) => `${text}: ${BROKEN.message}`);
+  t.same(results, refused);
+  t.equal(file.log.state().fault, 'broken');
+  await t.rejects(file.log.append('signal', bytes('at once')), BROKEN);
+  letGo();
+  await until('it can be written again', () => file.log.state().fault === null);
+  await file.log.append('signal', bytes('after'));
+  t.same(results, refused, 'refused stays refused');
+  await file.log.stop();
+  t.same(events, ['error spill-not-writable', 'warn spill-writable-again']);
+  const again = await opened(at);
+  t.same(texts(again), ['before', 'after']);
+  await again.log.stop();
+});
+
+await t.test('the file: a disk that hangs does not keep the process from stopping', async (t) => {
+  const at = folder(t);
+  const time = new MovableClock();
+  const file = await openSpillFile({ folder: at, maxBytes: 64 * MB, clock: time, log: SILENT });
+  await hang(t, at);
+  const refused = t.rejects(file.log.append('signal', bytes('x')), BROKEN);
+  await new Promise((resolve) => setImmediate(resolve));
+  const stopped = file.log.stop();
+  await time.advance(5100);
+  await stopped;
+  await refused;
+});
+
 const small = mkdtempSync(path.join(tmpdir(), 'spill-full-'));
 t.teardown(() => {
   spawnSync('umount', ['-l', small]);
@@ -707,6 +775,36 @@ await t.test('a spill that takes nothing: no acknowledgement while PostgreSQL is
   t.equal(run.spill.counts().mode, 'live');
   t.match(await run.spill.keep(of('A')), { verdict: 'opened' });
   await run.spill.stop();
+});
+
+await t.test('a disk that hangs for good while the last is handed over keeps nobody from PostgreSQL', async (t) => {
+  const at = folder(t);
+  const store = new FakeStore();
+  const run = await begin(at, store);
+  store.away = true;
+  const first = run.spill.keep(of('A'));
+  await run.pass(1300);
+  t.match(await first, { verdict: 'spilled' });
+  await hang(t, at);
+  const receipts: Receipt[] = [];
+  const keep = (one: Signal): void => void run.spill.keep(one).then((receipt) => receipts.push(receipt));
+  const [underWay, behind] = [of('B'), of('C')];
+  keep(underWay);
+  await run.pass(200);
+  store.away = false;
+  await run.pass(1000);
+  t.equal(run.spill.counts().mode, 'handing-over', 'what is on its way to the disk is waited for');
+  keep(behind);
+  await run.pass(3000);
+  t.same(receipts, []);
+  await run.pass(1500);
+  t.match(receipts, [{ verdict: 'opened' }, { verdict: 'opened' }]);
+  t.match(run.spill.counts(), { mode: 'live', signals: 0 });
+  t.same(store.rows.map(({ device }) => device).toSorted(), ['A', 'B', 'C'], 'each once');
+  t.match(await run.spill.keep(of('D')), { verdict: 'opened' }, 'and it goes on live');
+  const stopped = run.spill.stop();
+  await run.pass(5200);
+  await stopped;
 });
 
 await t.test('pressed again without an id after ten minutes, it is a new provisional alarm', (t) => {
