@@ -112,6 +112,11 @@ function measureWatch({ registry, stores, clock }: ProcessMeasures): void {
     { name: 'audit_mended_total', help: 'What the auditor has mended since its start, by code', labels: ['code'] },
     audited('mended'),
   );
+  gauges(
+    registry,
+    { name: 'audit_too_long', help: 'Open alarms whose timeline is too long for the auditor to compare with their row', labels: [] },
+    () => told(({ name, detail: { tooLong } }) => (name === 'audit' && typeof tooLong === 'number' ? [[{}, tooLong]] : [])),
+  );
 }
 
 /** Every process tells the same of these: take the greatest, not the sum. */

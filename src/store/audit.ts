@@ -2,22 +2,27 @@
 import type { Alarm, Wait } from '../alarms/alarm.ts';
 import type { TimelineEntry } from '../alarms/event.ts';
 import { toIso } from '../base/clock.ts';
-import type { AlarmColumns, Examined } from '../watch/auditor-checks.ts';
-import type { AuditStore, Candidate } from '../watch/auditor-store.ts';
+import type { AuditStore, Candidate, Candidates } from '../watch/auditor-store.ts';
+import { type AlarmColumns, type Examined, LONGEST_EXAMINED } from '../watch/auditor-verdict.ts';
 import type { Postgres } from './postgres.ts';
 import { rowsOf } from './query.ts';
 
 /** Instants as numbers: milliseconds since 1970, as the folds have them. */
 const ms = (column: string): string => `round(extract(epoch from ${column}) * 1000)::float8`;
 
-/** Each part reads a few rows at one end of an index. `$2`: nothing that was due later than this can be late by now. */
+/**
+ * Each part reads a few rows at one end of an index; alarms rank by rank, so that however many of a lower rank are late, none of
+ * a higher is hidden. `$2`: nothing that was due later than this can be late by now.
+ */
+const RANKS = 'generate_series(0, 3) ranks(rank) cross join lateral';
 const LOOK = `select
-  (select coalesce(json_agg(n), '[]') from (select number::text as n from alarm
-    where closed_at is null and deadline_at is null order by number limit 50) forgotten) as forgotten,
-  (select coalesce(json_agg(json_build_object('fold', fold, 'at', ${ms('deadline_at')}, 'what', deadline_what)), '[]') from
-    (select fold, deadline_at, deadline_what from
-      (select fold, deadline_at, deadline_what, priority_rank from alarm where closed_at is null and deadline_at <= $2
-        order by deadline_at limit 1000) due order by priority_rank, deadline_at limit 50) late) as late,
+  (select coalesce(json_agg(n order by rank), '[]') from (select rank, n from ${RANKS} (select number::text as n from alarm
+    where closed_at is null and priority_rank = rank and deadline_at is null limit 50) forgotten order by rank limit 50) few) as forgotten,
+  (select coalesce(json_agg(json_build_object('fold', fold, 'at', ${ms('deadline_at')}, 'what', deadline_what)
+      order by rank, deadline_at), '[]') from
+    (select rank, fold, deadline_at, deadline_what from ${RANKS} (select fold, deadline_at, deadline_what from alarm
+      where closed_at is null and priority_rank = rank and deadline_at <= $2 order by deadline_at limit 50) due
+      order by rank, deadline_at limit 50) late) as late,
   (select coalesce(json_agg(json_build_object('number', number::text, 'account', claimed_by, 'until', ${ms('until')})), '[]') from
     (select a.number, a.claimed_by, l.until from alarm a left join claim_lease l on l.alarm = a.number
       where a.closed_at is null and a.claimed_by is not null and (l.until is null or l.until <= $2)
@@ -42,11 +47,14 @@ const OPEN = 'select number, version from alarm where closed_at is null and numb
 /** Those that were closed last, where a wrong end does most harm, and some of all. */
 const JUST_CLOSED = 'select number, version from alarm where closed_at is not null order by closed_at desc, number desc limit 5';
 const CLOSED = 'select number, version from alarm where closed_at is not null and number > $3 order by number limit 10';
+const SUSPECTED = 'select number, version from alarm where number = any($4::bigint[])';
 const CANDIDATES = `select 'changed' as part, c.* from (${CHANGED}) c union all select 'open', o.* from (${OPEN}) o
-  union all select 'changed', j.* from (${JUST_CLOSED}) j union all select 'closed', l.* from (${CLOSED}) l`;
+  union all select 'justClosed', j.* from (${JUST_CLOSED}) j union all select 'closed', l.* from (${CLOSED}) l
+  union all select 'suspected', s.* from (${SUSPECTED}) s`;
 
 const ENTRIES = `select coalesce(json_agg(json_build_object('version', t.version, 'at', ${ms('t.at')}, 'doneAt', ${ms('t.done_at')},
-    'actor', t.actor, 'event', t.event, 'arms', t.arms) order by t.version), '[]') from timeline t where t.alarm = a.number`;
+    'actor', t.actor, 'event', t.event, 'arms', t.arms) order by t.version), '[]')
+  from (select * from timeline where alarm = a.number order by version limit ${LONGEST_EXAMINED + 1}) t`;
 /** Row and timeline of alarms, by their numbers, in one snapshot. */
 export const EXAMINE = `select number, version, municipality, lane, joining_key, household_id, device, kind, priority, priority_rank, state,
     ${ms('opened_at')} as opened, ${ms('changed_at')} as changed, ${ms('closed_at')} as closed, ${ms('deadline_at')} as deadline,
@@ -91,11 +99,18 @@ export function createAuditStore(postgres: Postgres): AuditStore {
         held: { oldestAt: row.held },
       };
     },
-    async candidates({ changedSince, openAfter, closedAfter }) {
-      const values = [toIso(changedSince), openAfter, closedAfter];
-      const rows = await rowsOf<Candidate & { part: 'changed' | 'open' | 'closed' }>(postgres, CANDIDATES, values);
-      const of = (part: string): Candidate[] => rows.filter((row) => row.part === part).map(({ number, version }) => ({ number, version }));
-      return { changed: of('changed'), open: of('open'), closed: of('closed') };
+    async candidates({ changedSince, openAfter, closedAfter, suspected }) {
+      const values = [toIso(changedSince), openAfter, closedAfter, suspected];
+      const rows = await rowsOf<Candidate & { part: keyof Candidates }>(postgres, CANDIDATES, values);
+      const of = (part: keyof Candidates): Candidate[] =>
+        rows.filter((row) => row.part === part).map(({ number, version }) => ({ number, version }));
+      return {
+        suspected: of('suspected'),
+        changed: of('changed'),
+        justClosed: of('justClosed'),
+        open: of('open'),
+        closed: of('closed'),
+      };
     },
     async examine(numbers) {
       if (numbers.length === 0) return [];

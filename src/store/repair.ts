@@ -4,7 +4,7 @@ import type { Alarm } from '../alarms/alarm.ts';
 import { joiningKey } from '../alarms/correlate.ts';
 import { type AlarmStore, CLAIM_LEASE_MS, type Change, type Found } from '../alarms/desk.ts';
 import { type Instant, toIso } from '../base/clock.ts';
-import type { Examined, Verdict } from '../watch/auditor-checks.ts';
+import type { Examined, Verdict } from '../watch/auditor-verdict.ts';
 import { WRITE_ALARMS, alarmValues } from './alarm-rows.ts';
 import { EXAMINE, type ExaminedRow, examinedIn } from './audit.ts';
 import type { Postgres } from './postgres.ts';

@@ -1,10 +1,5 @@
-/** What the auditor holds against what it reads: which things are overdue, and whether a row follows from its timeline. Pure. */
-import { type Alarm, type Deadline, deadlineOf, stateOf } from '../alarms/alarm.ts';
-import type { Repaired } from '../alarms/command.ts';
-import { joiningKey } from '../alarms/correlate.ts';
-import type { TimelineEntry } from '../alarms/event.ts';
-import { fold } from '../alarms/fold.ts';
-import { rank } from '../alarms/triage.ts';
+/** What the auditor holds against what it reads: who waits for nothing, and what is overdue. Pure. */
+import type { Alarm, Deadline } from '../alarms/alarm.ts';
 import type { Instant, Milliseconds } from '../base/clock.ts';
 
 /** Everything that the auditor can find; the words of its log lines, of its report and of the metric. */
@@ -27,7 +22,7 @@ export interface OverdueDeadline {
 
 /** What one look at the tables shows, all of one snapshot. Lists are bounded; counts are of all, up to a bound of their own. */
 export interface AuditLook {
-  /** Open alarms whose row has no deadline: to be examined at once. */
+  /** Open alarms whose row has no deadline; the most urgent first. */
   readonly withoutDeadline: readonly string[];
   /** The most urgent first. */
   readonly overdue: readonly OverdueDeadline[];
@@ -72,13 +67,15 @@ export interface Suspicion {
 
 /**
  * @param seeingSince when the auditor began to look, or could again: before that nobody may have been able to act
- * @returns what is later than it may be; each becomes a finding when enough looks in a row show it
+ * @returns who waits for nothing, and what is later than it may be, the most urgent alarms first; each becomes a finding when
+ * enough looks in a row show it
  */
 export function overdueIn(look: AuditLook, now: Instant, seeingSince: Instant): Suspicion[] {
   const late = (code: keyof typeof TOLERANCE, at: Instant): boolean => now - Math.max(at, seeingSince) > TOLERANCE[code];
   const whole = (code: keyof typeof TOLERANCE, { oldestAt }: Waiting): Suspicion[] =>
     oldestAt !== null && late(code, oldestAt) ? [{ code, alarm: null, about: '' }] : [];
   return [
+    ...look.withoutDeadline.map((alarm) => ({ code: 'no-deadline' as const, alarm, about: '' })),
     ...look.overdue.flatMap(({ alarm, deadline }) =>
       late('deadline-overdue', deadline.at)
         ? [{ code: 'deadline-overdue' as const, alarm: alarm.number, about: `${deadline.what} ${deadline.at}` }]
@@ -92,103 +89,3 @@ export function overdueIn(look: AuditLook, now: Instant, seeingSince: Instant): 
     ...whole('held-overdue', look.held),
   ];
 }
-
-/** An alarm's row and its timeline as they stood in one snapshot. */
-export interface Examined {
-  readonly number: string;
-  readonly columns: AlarmColumns;
-  /** As it was stored. */
-  readonly fold: unknown;
-  readonly entries: readonly TimelineEntry[];
-}
-
-/** The columns that are searched by; each says again what the fold says. Instants in milliseconds. */
-export interface AlarmColumns {
-  readonly version: number;
-  readonly municipality: string;
-  readonly lane: string;
-  readonly joiningKey: string;
-  readonly household: string | null;
-  readonly device: string;
-  readonly kind: string;
-  readonly priority: string;
-  readonly rank: number;
-  readonly state: string;
-  readonly openedAt: Instant;
-  readonly changedAt: Instant;
-  readonly closedAt: Instant | null;
-  readonly deadlineAt: Instant | null;
-  readonly deadlineWhat: string | null;
-  readonly claimedBy: string | null;
-  readonly asked: readonly string[];
-}
-
-/** The columns that follow from a fold; `changedAt` is at least that of its last entry. */
-function columnsOf(alarm: Alarm, changedAt: Instant): AlarmColumns {
-  const deadline = deadlineOf(alarm);
-  return {
-    version: alarm.version,
-    municipality: alarm.municipality,
-    lane: alarm.lane,
-    joiningKey: joiningKey(alarm),
-    household: alarm.household?.id ?? null,
-    device: alarm.device,
-    kind: alarm.kind,
-    priority: alarm.priority,
-    rank: rank(alarm.priority),
-    state: stateOf(alarm),
-    openedAt: alarm.openedAt,
-    changedAt,
-    closedAt: alarm.closed?.at ?? null,
-    deadlineAt: deadline?.at ?? null,
-    deadlineWhat: deadline?.what ?? null,
-    claimedBy: alarm.claim?.by ?? null,
-    asked: alarm.asked,
-  };
-}
-
-/**
- * `broken`: the timeline cannot be folded, or tells less than its row: only a person can say what is true then.
- * `differs`: `alarm` is what the timeline says, and what is to be mended.
- */
-export type Verdict =
-  | { readonly verdict: 'agrees' }
-  | { readonly verdict: 'broken'; readonly why: string }
-  | { readonly verdict: 'differs'; readonly what: Repaired; readonly alarm: Alarm; readonly where: readonly string[] };
-
-/** Whether the row, its columns and its fold, is what its timeline says, and an open alarm waits for something. */
-export function verdictOn({ number, columns, fold: stored, entries }: Examined): Verdict {
-  let alarm: Alarm | null = null;
-  try {
-    for (const entry of entries) alarm = fold(number, alarm, entry);
-  } catch (error) {
-    return { verdict: 'broken', why: error instanceof RangeError ? 'it has a hole' : 'an entry cannot be read' };
-  }
-  if (alarm === null) return { verdict: 'broken', why: 'it is empty' };
-  if (columns.version > alarm.version) return { verdict: 'broken', why: 'its end is missing' };
-  // What was spilled is written later than it happened: it changes now, and must not be older than what it tells.
-  const changedAt = Math.max(columns.changedAt, entries.at(-1)?.at ?? alarm.openedAt);
-  const where = [
-    ...differing(columns, columnsOf(alarm, changedAt), ''),
-    ...differing(stored, JSON.parse(JSON.stringify(alarm)) as unknown, 'fold.'),
-  ];
-  const forgotten = alarm.closed === null && (columns.deadlineAt === null || deadlineOf(alarm) === null);
-  if (where.length === 0 && !forgotten) return { verdict: 'agrees' };
-  return { verdict: 'differs', what: forgotten ? 'no-deadline' : 'row-differs', alarm, where };
-}
-
-/**
- * Where two pieces of plain JSON differ, as paths. A field that the stored one lacks was written by an earlier version of the
- * program and is none; only of the waits every one counts, since one that is missing is a deadline that is missing.
- */
-function differing(stored: unknown, told: unknown, path: string): string[] {
-  if (stored === told) return [];
-  if (!isObject(stored) || !isObject(told) || Array.isArray(stored) !== Array.isArray(told)) return [path];
-  const all = new Set([...Object.keys(stored), ...Object.keys(told)]);
-  return [...all].flatMap((key) => {
-    if (!(key in stored) && !Array.isArray(told) && !path.startsWith('fold.waits')) return [];
-    return differing(stored[key], told[key], path === '' || path === 'fold.' ? `${path}${key}` : `${path}.${key}`);
-  });
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

@@ -17,8 +17,12 @@ const SAID_FOR_MS: Milliseconds = minutes(1);
 const LINES_AT_ONCE = 5;
 const SHOWN = 20;
 
+/** Where a suspicion comes from: what every look reads, or the walk over the timelines, which may lag or fail by itself. */
+export type LookedAt = 'tables' | 'timelines';
+
 interface Standing {
   readonly suspicion: Suspicion;
+  readonly from: Set<LookedAt>;
   looks: number;
   found: boolean;
   tries: number;
@@ -28,16 +32,19 @@ interface Standing {
 
 export interface Findings {
   /**
-   * Takes all suspicions of one look: who is not among them is over.
-   * @returns those that are found and to be mended now
+   * Takes all suspicions of one look at the tables or the timelines: what only that had shown, and shows no more, is over.
+   * @param seen of which alarms it can tell; all by default
+   * @returns those of them that are found and to be mended now, in their order
    */
-  take(suspicions: readonly Suspicion[]): readonly Suspicion[];
+  take(at: LookedAt, suspicions: readonly Suspicion[], seen?: ReadonlySet<string>): readonly Suspicion[];
   /** A try to mend it has ended. `done` false: it was refused or failed; it is tried again later, if it still stands then. */
   tried(suspicion: Suspicion, done: boolean): void;
   /** Nobody but a person can mend it. */
   needsPerson(suspicion: Suspicion): void;
-  /** Alarms that something stands about: looked at again in each look. */
+  /** Alarms that something stands about, those first that were not looked at for longest. */
   alarms(): readonly string[];
+  /** Whether the alarm's row is not what it should be, and that is still to be mended by the auditor. */
+  isMending(alarm: string): boolean;
   /** Nothing is known of the time since the last look: every suspicion begins anew. */
   forget(): void;
   report(): { readonly fine: boolean; readonly detail: Readonly<Record<string, unknown>> };
@@ -54,22 +61,28 @@ export function createFindings({ clock, log }: { clock: Clock; log: Log }): Find
   let lastFoundAt: Instant | null = null;
 
   return {
-    take(suspicions) {
+    take(at, suspicions, seen) {
       const now = clock.now();
       const keys = new Set(suspicions.map(keyOf));
-      for (const [key, { suspicion, found: was }] of standing) {
-        if (keys.has(key)) continue;
+      for (const [key, { suspicion, from, found: was }] of standing) {
+        if (keys.has(key) || (seen !== undefined && !seen.has(suspicion.alarm ?? ''))) continue;
+        if (!from.delete(at) || from.size > 0) continue;
         standing.delete(key);
         if (was) log.info('audit-finding-over', { code: suspicion.code, ...ofAlarm(suspicion) });
       }
-      for (const [key, suspicion] of suspicions.map((one) => [keyOf(one), one] as const)) {
-        const stands = standing.get(key) ?? { suspicion, looks: 0, found: false, tries: 0, nextTryAt: now, person: false };
+      const taken = suspicions.map((suspicion) => {
+        const key = keyOf(suspicion);
+        const stands = standing.get(key) ?? { suspicion, from: new Set(), looks: 0, found: false, tries: 0, nextTryAt: now, person: false };
+        stands.from.add(at);
         stands.looks += 1;
-        standing.set(key, { ...stands, suspicion });
-      }
+        // To the end: who was not looked at for longest comes first.
+        standing.delete(key);
+        standing.set(key, stands);
+        return stands;
+      });
       say(now);
       for (const [alarm, times] of mendedAt) if ((times.at(-1) ?? 0) < now - MENDED_WITHIN) mendedAt.delete(alarm);
-      const due = [...standing.values()].filter((one) => one.found && one.nextTryAt <= now);
+      const due = taken.filter((one) => one.found && one.nextTryAt <= now);
       const worn = due.filter(({ suspicion: { alarm } }) => (mendedAt.get(alarm ?? '')?.length ?? 0) >= MENDED_AT_MOST);
       for (const one of worn) toPerson(one);
       return due.filter((one) => !worn.includes(one)).map(({ suspicion }) => suspicion);
@@ -100,6 +113,10 @@ export function createFindings({ clock, log }: { clock: Clock; log: Log }): Find
     },
 
     alarms: () => [...new Set([...standing.values()].flatMap(({ suspicion: { alarm } }) => (alarm === null ? [] : [alarm])))],
+    isMending: (alarm) =>
+      [...standing.values()].some(
+        ({ suspicion, person }) => suspicion.alarm === alarm && !person && ['no-deadline', 'row-differs'].includes(suspicion.code),
+      ),
     forget: () => standing.clear(),
 
     report() {

@@ -2,7 +2,8 @@
 import type { Alarm, Deadline } from '../alarms/alarm.ts';
 import type { Repaired } from '../alarms/command.ts';
 import type { Instant } from '../base/clock.ts';
-import type { AuditLook, Examined } from './auditor-checks.ts';
+import type { AuditLook } from './auditor-checks.ts';
+import type { Examined } from './auditor-verdict.ts';
 
 /** An alarm that could be examined next; `version` is how long its timeline is. */
 export interface Candidate {
@@ -14,15 +15,27 @@ export interface Candidate {
 export interface AuditStore {
   /** What is late or forgotten at `now`, in one statement. */
   look(now: Instant): Promise<AuditLook>;
-  /** Where the walk goes on: what changed lately (the newest first), the next open ones, the next closed ones, by number. */
-  candidates(
-    from: Places,
-  ): Promise<{ readonly changed: readonly Candidate[]; readonly open: readonly Candidate[]; readonly closed: readonly Candidate[] }>;
-  /** Row and timeline of each, in one snapshot. */
+  /** Where the walk goes on. */
+  candidates(from: Places): Promise<Candidates>;
+  /** Row and timeline of each, in one snapshot; of a timeline longer than LONGEST_EXAMINED its beginning, one entry longer. */
   examine(numbers: readonly string[]): Promise<readonly Examined[]>;
 }
 
+export interface Candidates {
+  /** Of those that were named, those that there are; in no order. */
+  readonly suspected: readonly Candidate[];
+  /** The newest first. */
+  readonly changed: readonly Candidate[];
+  /** The newest first. */
+  readonly justClosed: readonly Candidate[];
+  /** The next by number. */
+  readonly open: readonly Candidate[];
+  readonly closed: readonly Candidate[];
+}
+
 export interface Places {
+  /** Numbers of alarms that something is said of. */
+  readonly suspected: readonly string[];
   readonly changedSince: Instant;
   readonly openAfter: string;
   readonly closedAfter: string;

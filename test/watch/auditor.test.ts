@@ -14,7 +14,7 @@ import { configurationOf } from '../../src/app/configuration.ts';
 import { startCentreAuditor } from '../../src/app/watch-auditor.ts';
 import { openRedis } from '../../src/store/redis.ts';
 import { createWatchReports } from '../../src/store/watch-reports.ts';
-import { createAuditStore } from '../../src/store/audit.ts';
+import { EXAMINE, createAuditStore } from '../../src/store/audit.ts';
 import { startSweep } from '../../src/escalation/sweep.ts';
 import { type Postgres, openPostgres } from '../../src/store/postgres.ts';
 import { createDeadlines } from '../../src/store/deadlines.ts';
@@ -22,8 +22,10 @@ import { planRung } from '../../src/escalation/plan.ts';
 import { createFeedWriter } from '../../src/store/feed.ts';
 import { startRelay } from '../../src/store/relay.ts';
 import { createHeldStore } from '../../src/store/held.ts';
-import { overdueIn, verdictOn } from '../../src/watch/auditor-checks.ts';
+import { overdueIn } from '../../src/watch/auditor-checks.ts';
 import { createFindings } from '../../src/watch/auditor-findings.ts';
+import { LONGEST_EXAMINED, verdictOn } from '../../src/watch/auditor-verdict.ts';
+import { createWalk } from '../../src/watch/auditor-walk.ts';
 import { signal } from '../support/alarms.ts';
 import { CONFIG, escalating } from '../support/escalating.ts';
 import { SILENT, startStores, until } from '../support/stores.ts';
@@ -385,6 +387,148 @@ await t.test('a healthy centre under load gives no finding', async (t) => {
   );
 });
 
+const note = (number: string) =>
+  desk.order({
+    number,
+    command: { command: 'note', text: 'x' },
+    actor: { type: 'person', account: 'leder', roles: ['operator'] },
+    version: null,
+    doneAt: null,
+    key: null,
+  });
+/** What an alarm waits for was due so long ago, by its timeline, its row and its fold. */
+const plantOverdue = (number: string, what: string, ago: string) =>
+  sql(`with past as (select (extract(epoch from now() - interval '${ago}') * 1000)::bigint as at)
+    , t as (update timeline set arms = jsonb_set(arms::jsonb, '{${what}}', to_jsonb((select at from past))) where alarm = ${number} and version = 1)
+    update alarm set deadline_at = to_timestamp((select at from past) / 1000.0), deadline_what = '${what}',
+      fold = jsonb_set(fold::jsonb, '{waits,${what}}', to_jsonb((select at from past))) where number = ${number}`);
+/** As if its device had repeated itself for hours. */
+async function plantLong(number: string, entries: number): Promise<void> {
+  await sql(
+    `insert into timeline (alarm, version, at, actor, event, arms)
+     select alarm, n, at, actor, event, arms from timeline, generate_series(3, $2::int) n where alarm = $1 and version = 2`,
+    [number, entries],
+  );
+  await sql(`update alarm set version = $2, fold = jsonb_set(fold::jsonb, '{version}', to_jsonb($2::int)) where number = $1`, [
+    number,
+    entries,
+  ]);
+}
+/** The stores with one statement of the auditor's put in another's place, while it is given. */
+function withStatement(replaced: { is: (text: string) => boolean; by: string | null; asked: number }): Postgres {
+  const pool = Object.create(postgres.pool, {
+    query: {
+      value: (given: { text: string }) => {
+        if (replaced.by === null || !replaced.is(given.text)) return postgres.pool.query(given);
+        replaced.asked += 1;
+        return postgres.pool.query(replaced.by);
+      },
+    },
+  }) as Postgres['pool'];
+  return { ...postgres, pool };
+}
+
+await t.test('of ten thousand that are late, the one about life is passed first', async (t) => {
+  await stores.empty();
+  await people();
+  const source = await press('flood', { meaning: { role: 'technical', kind: 'battery-low', priority: 'technical' } });
+  const [waits] = await sql<{ deadline_what: string }>('select deadline_what from alarm where number = $1', [source]);
+  await plantOverdue(source, waits?.deadline_what ?? '', '1 h');
+  const copies = 1100;
+  // Numbers, households and devices of their own, in the row, its fold and its timeline.
+  const own = (row: string) => `replace(replace(replace(replace(to_json(${row})::text, 'flood', 'flood-' || n),
+    '"number":${source},', '"number":' || ${source} + n || ','), '"number": "${source}"', '"number": "' || ${source} + n || '"'),
+    '"alarm":${source},', '"alarm":' || ${source} + n || ',')::json`;
+  for (const [table, of] of [
+    ['timeline', 'alarm'],
+    ['alarm', 'number'],
+  ])
+    await sql(`insert into ${table} select r.* from ${table} o, generate_series(1, ${copies}) n,
+      lateral json_populate_record(null::${table}, ${own('o')}) r where o.${of} = ${source}`);
+  const [copied] = await createAuditStore(postgres).examine([String(Number(source) + copies)]);
+  t.equal(copied === undefined ? null : verdictOn(copied).verdict, 'agrees', 'the copies are alarms');
+  await sql(`select setval('alarm_number', ${Number(source) + copies})`);
+  const life = await press('life');
+  await plantOverdue(life, 'unclaimed', '1 min');
+  const look = await createAuditStore(postgres).look(clock.now());
+  t.equal(look.overdue[0]?.alarm.number, life, 'it is the first of those that are seen');
+  t.equal(look.overdue.length, 50);
+
+  const began = clock.now();
+  watching(t);
+  await looking(began);
+  const passed = `select 1 from timeline where event->>'event' = 'deadline-passed' and actor->>'part' = 'auditor'`;
+  await until('it is passed', async () => (await sql(`${passed} and alarm = $1`, [life])).length === 1, 15_000);
+  const before = (await sql(`${passed} and alarm <> $1`, [life])).length;
+  t.ok(before < 100, `${before} technical ones were passed by then`);
+});
+
+await t.test('an alarm with a very long timeline holds nothing up, and is not forgotten itself', async (t) => {
+  await stores.empty();
+  await people();
+  const [chatty, other] = [await press('chatty'), await press('other')];
+  await note(chatty);
+  await plantLong(chatty, LONGEST_EXAMINED + 500);
+  const store = createAuditStore(postgres);
+  const walk = createWalk(store);
+  const first = await walk.next(clock.now(), [chatty]);
+  t.same(first.numbers, [other], 'it is left out, though something is said of it');
+  t.ok(first.seen.has(chatty));
+  t.same((await walk.next(clock.now(), [])).numbers, [other]);
+  t.equal(walk.tooLong(), 1, 'and that is counted');
+  const one = await examined(chatty);
+  t.equal(one.entries.length, LONGEST_EXAMINED + 1, 'no more of it is ever read');
+  t.equal(verdictOn(one).verdict, 'unread');
+
+  const began = clock.now();
+  const watch = watching(t);
+  await looking(began);
+  t.match((await audited())?.detail, { tooLong: 1, failed: [] });
+  t.same(watch.said('audit-finding'), []);
+  await sql('update alarm set deadline_at = null, deadline_what = null where number = $1', [chatty]);
+  await until('it waits for something again', () => watch.said('audit-mended').includes(`no-deadline ${chatty}`), PROMISED_MS);
+  t.match((await eventsOf(chatty)).at(-1), 'repaired no-deadline by auditor');
+  t.match((await sql('select deadline_what from alarm where number = $1', [chatty]))[0], { deadline_what: 'unclaimed' });
+  await plantOverdue(chatty, 'unclaimed', '1 min');
+  await until('its deadline is passed', () => watch.said('audit-mended').includes(`deadline-overdue ${chatty}`), PROMISED_MS);
+  t.same(watch.said('audit-needs-person'), []);
+});
+
+await t.test('timelines that cannot be read keep nothing else from being found and mended', async (t) => {
+  await stores.empty();
+  await people();
+  const [late, forgotten] = [await press('late'), await press('forgotten')];
+  // Longer than a statement may take: PostgreSQL cuts it off.
+  const replaced = { is: (text: string) => text === EXAMINE, by: 'select pg_sleep(20)' as string | null, asked: 0 };
+  const watch = watching(t, withStatement(replaced));
+  await until('it was cut off', () => watch.said('audit-walk-failed').length === 1, 15_000);
+  await until('the report says so', async () => (await audited())?.fine === false);
+  t.match((await audited())?.detail, { failed: ['walk'] });
+  await plantOverdue(late, 'unclaimed', '1 min');
+  await sql('update alarm set deadline_at = null, deadline_what = null where number = $1', [forgotten]);
+  await sql(`update outbox set created_at = now() - interval '1 min'`);
+  await until('all is mended', () => watch.said('audit-mended').length >= 3, 20_000);
+  t.same(new Set(watch.said('audit-mended')), new Set([`deadline-overdue ${late}`, `no-deadline ${forgotten}`, 'outbox-old']));
+  await until('the walk was tried again', () => replaced.asked >= 2, 20_000);
+  t.equal(watch.said('audit-walk-failed').length, 1, 'it is said once');
+  replaced.by = null;
+  await until('and it goes on', () => watch.said('audit-walk-back').length === 1, 20_000);
+  await until('the report says so', async () => String((await audited())?.detail['failed']) === '');
+});
+
+await t.test('a look that fails is said when it begins and when it is over', async (t) => {
+  await stores.empty();
+  await people();
+  const replaced = { is: (text: string) => text.includes('from held_signal'), by: 'select no_such_column' as string | null, asked: 0 };
+  const watch = watching(t, withStatement(replaced));
+  await until('it failed three times', () => replaced.asked >= 3, 15_000);
+  t.equal(watch.said('audit-failed').length, 1, 'one line');
+  t.match(await audited(), { fine: false, detail: { failed: ['look'] } }, 'and the report says it');
+  replaced.by = null;
+  await until('it looks again', () => watch.said('audit-back').length === 1);
+  await until('the report is fine', async () => (await audited())?.fine === true);
+});
+
 await t.test('with PostgreSQL away it goes on afterwards, and takes nothing for late that nobody could do', async (t) => {
   await stores.empty();
   await people();
@@ -451,15 +595,15 @@ await t.test('a finding stands when enough looks in a row have shown it', async 
   const log = createLog('info', { write: (line) => void lines.push((JSON.parse(line) as Line).event) });
   const findings = createFindings({ clock, log });
   const late = { code: 'outbox-old', alarm: null, about: '' } as const;
-  t.same(findings.take([late]), []);
-  t.same(findings.take([]), []);
-  t.same(findings.take([late]), []);
-  t.same(findings.take([late]), []);
-  t.same(findings.take([late]), [late], 'in the third look');
+  t.same(findings.take('tables', [late]), []);
+  t.same(findings.take('tables', []), []);
+  t.same(findings.take('tables', [late]), []);
+  t.same(findings.take('tables', [late]), []);
+  t.same(findings.take('tables', [late]), [late], 'in the third look');
   findings.tried(late, false);
-  t.same(findings.take([late]), [], 'and is left for a moment after a try in vain');
+  t.same(findings.take('tables', [late]), [], 'and is left for a moment after a try in vain');
   t.same(lines, ['audit-finding']);
   t.equal(findings.report().fine, false);
-  findings.take([]);
+  findings.take('tables', []);
   t.same(lines, ['audit-finding', 'audit-finding-over']);
 });
