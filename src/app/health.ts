@@ -1,6 +1,6 @@
 /** What every process answers about itself: whether it is alive, fit to serve, and its figures. */
 import type { Registry } from 'prom-client';
-import { type Clock, type Milliseconds, minutes, seconds } from '../base/clock.ts';
+import { type Clock, type Instant, type Milliseconds, fromIso, minutes, seconds } from '../base/clock.ts';
 import type { Settings } from '../base/settings.ts';
 import { createHealthServer } from '../console/health-server.ts';
 import type { HealthCheck } from '../console/health-routes.ts';
@@ -47,18 +47,28 @@ export function watchChecks(postgres: Postgres, clock: Clock): HealthCheck[] {
       const found = (await reports.read()).filter(({ name }) => names.includes(name));
       if (found.length < names.length) return none;
       const now = clock.now();
+      const ageSeconds = sinceFine(found, now);
       const old = found.find(({ at }) => now - at > within);
-      if (old !== undefined) return `${old.name} last reported ${Math.round((now - old.at) / 1000)} s ago.`;
+      if (old !== undefined) return { reason: `${old.name} last reported ${Math.round((now - old.at) / 1000)} s ago.`, ageSeconds };
       const bad = found.filter(({ fine }) => !fine);
-      return bad.length === 0 ? null : bad.map(whyNot).join(' ');
+      return { reason: bad.length === 0 ? null : bad.map(whyNot).join(' '), ageSeconds };
     },
   }));
+}
+
+/** Since the canary last went well over each protocol, in whole seconds; null where it never has, and of what is no canary. */
+function sinceFine(found: readonly WatchReport[], now: Instant): number | null {
+  const instants = found.map(({ detail: { fineAt } }) => (typeof fineAt === 'string' ? fromIso(fineAt) : null));
+  const ages = instants.flatMap((at) => (at === null ? [] : [Math.max(0, now - at)]));
+  return ages.length < found.length ? null : Math.floor(Math.max(...ages) / 1000);
 }
 
 /** In codes: who asks is not signed in. */
 function whyNot({ name, detail }: WatchReport): string {
   const counts = Object.entries((detail['open'] ?? {}) as Record<string, number>).filter(([, count]) => count > 0);
   if (name === 'audit') {
+    const failed = detail['failed'];
+    if (Array.isArray(failed) && failed.length > 0) return `The auditor could not look: ${failed.join(', ')} failed.`;
     if (counts.length === 0) return 'The auditor found something within the last minute, and it was mended.';
     return `The auditor found: ${counts.map(([code, count]) => `${code} (${count})`).join(', ')}.`;
   }

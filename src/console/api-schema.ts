@@ -185,7 +185,8 @@ export type DevicePage = z.infer<typeof DEVICES>;
 
 export const READINESS = z.object({
   ready: z.boolean(),
-  components: z.record(z.string(), z.object({ ok: z.boolean(), reason: text.optional() })),
+  /** `ageSeconds`: of the canary, the seconds since a test alarm last came through over each protocol, also while all is well. */
+  components: z.record(z.string(), z.object({ ok: z.boolean(), reason: text.optional(), ageSeconds: z.number().int().min(0).optional() })),
 });
 export type Readiness = z.infer<typeof READINESS>;
 export const ALIVE = z.object({ alive: z.literal(true) });

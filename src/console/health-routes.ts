@@ -10,7 +10,14 @@ export interface HealthCheck {
   /** False: reported, but the centre serves without it (Redis, design § 1.8). */
   readonly needed: boolean;
   /** Null: fit. Else why not, in one sentence. May also throw. */
-  check(): Promise<string | null>;
+  check(): Promise<string | null | Fitness>;
+}
+
+/** What a check answers that has more to tell. */
+export interface Fitness {
+  readonly reason: string | null;
+  /** Since what it looks for last went well, in whole seconds; null: never. */
+  readonly ageSeconds: number | null;
 }
 
 export interface HealthParts {
@@ -36,7 +43,8 @@ export function healthRoutes({ checks, registry, clock }: HealthParts): Route[] 
     openRoute({
       method: 'GET',
       path: '/readyz',
-      summary: 'Fit to serve (200) or not (503), with a reason per component.',
+      summary:
+        'Fit to serve (200) or not (503), with a reason per component; of the canary also the age of its last good round in seconds.',
       ok: { status: 200, schema: READINESS },
       async handle() {
         const readiness = await readinessOf(checks, clock);
@@ -57,26 +65,30 @@ export function healthRoutes({ checks, registry, clock }: HealthParts): Route[] 
 
 /** Asks all parts at once; one that does not answer in time is not fit. */
 export async function readinessOf(checks: readonly HealthCheck[], clock: Clock): Promise<Readiness> {
-  const reasons = await Promise.all(checks.map((one) => patiently(one, clock)));
+  const answers = await Promise.all(checks.map((one) => patiently(one, clock)));
   const components = Object.fromEntries(
-    checks.map(({ name }, index) => {
-      const reason = reasons[index] ?? null;
-      return [name, reason === null ? { ok: true } : { ok: false, reason }];
+    checks.map(({ name }, index): [string, Readiness['components'][string]] => {
+      const { reason, ageSeconds } = answers[index] ?? FIT;
+      const age = ageSeconds === null ? {} : { ageSeconds };
+      return [name, reason === null ? { ok: true, ...age } : { ok: false, reason, ...age }];
     }),
   );
-  return { ready: checks.every(({ needed }, index) => !needed || reasons[index] === null), components };
+  return { ready: checks.every(({ needed }, index) => !needed || answers[index]?.reason === null), components };
 }
 
-function patiently(one: HealthCheck, clock: Clock): Promise<string | null> {
+const FIT: Fitness = { reason: null, ageSeconds: null };
+
+function patiently(one: HealthCheck, clock: Clock): Promise<Fitness> {
   return new Promise((resolve) => {
     const timer = clock.after(silent.has(one) ? BRIEF : PATIENCE, () => {
       silent.add(one);
-      resolve('There was no answer within 2 s.');
+      resolve({ ...FIT, reason: 'There was no answer within 2 s.' });
     });
-    const settle = (reason: string | null): void => {
+    const settle = (answer: string | null | Fitness): void => {
       timer.cancel();
-      if (reason === null) silent.delete(one);
-      resolve(reason);
+      const fitness = typeof answer === 'string' || answer === null ? { ...FIT, reason: answer } : answer;
+      if (fitness.reason === null) silent.delete(one);
+      resolve(fitness);
     };
     one.check().then(settle, () => settle('The check failed.'));
   });

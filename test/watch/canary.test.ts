@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
 import { type RunningCentre, startCentre } from '../../src/app.ts';
 import { CANARY_PROTOCOLS } from '../../src/alarms/canary.ts';
 import type { ProcessRole } from '../../src/app/command-line.ts';
-import { RunningClock } from '../../src/base/clock.ts';
+import { RunningClock, toIso } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/ids.ts';
 import { createLog } from '../../src/base/log.ts';
 import { readSettings } from '../../src/base/settings.ts';
@@ -183,6 +183,31 @@ await t.test('a round presses over each protocol, and its alarm goes the whole w
   );
   const text = JSON.stringify(lines);
   for (const { secret } of await rows<{ secret: string }>('select secret from canary_round')) t.notOk(text.includes(secret));
+
+  await t.test('and /readyz says how long ago', async (t) => {
+    const canary = async () => {
+      const answer = (await (await fetch(`${centre.ready.http}/readyz`)).json()) as {
+        components: Record<string, { ok: boolean; reason?: string; ageSeconds?: number }>;
+      };
+      return answer.components['canary'];
+    };
+    const fine = await canary();
+    t.ok(Number.isInteger(fine?.ageSeconds) && (fine?.ageSeconds ?? -1) >= 0 && (fine?.ageSeconds ?? 99) < 60, JSON.stringify(fine));
+    t.match(fine, { ok: true, reason: undefined });
+    const kept = await rows<{ name: string; detail: unknown }>('select name, detail from watch_report');
+    await rows(`update watch_report set detail = jsonb_set(detail, '{fineAt}', to_jsonb($1::text)) where name = 'canary-mqtt'`, [
+      toIso(clock.now() - 100_400),
+    ]);
+    const older = await canary();
+    t.equal(older?.ok, true, 'while its last report is fine');
+    t.ok((older?.ageSeconds ?? 0) >= 100 && (older?.ageSeconds ?? 999) < 160, 'the protocol that was longest ago counts');
+    await rows(`update watch_report set fine = false where name = 'canary-mqtt'`);
+    t.match(await canary(), { ok: false, reason: /canary-mqtt/, ageSeconds: Number });
+    await rows(`update watch_report set detail = jsonb_set(detail, '{fineAt}', 'null') where name = 'canary-mqtt'`);
+    t.notOk('ageSeconds' in ((await canary()) ?? {}), 'over one it never came through');
+    for (const { name, detail } of kept)
+      await rows('update watch_report set fine = true, detail = $2 where name = $1', [name, JSON.stringify(detail)]);
+  });
 
   await t.test('and is gone after its time, with all that belongs to it, and nothing else', async (t) => {
     const operator = await Person.signIn(centre.ready.http ?? '', 'operator');
