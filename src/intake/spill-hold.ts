@@ -14,7 +14,8 @@ export function holdingOrSpill(parts: {
   readonly limits?: HoldLimits;
 }): Holding {
   const { holding, spill, limits = HOLD_LIMITS } = parts;
-  let kept = new Map<string, Set<string>>();
+  /** Of each source what was kept at once, or is on its way, by its bytes. */
+  let kept = new Map<string, Map<string, Promise<unknown>>>();
   let inAll = 0;
 
   /** Technical ones have places of their own, as when they are held. */
@@ -22,21 +23,28 @@ export function holdingOrSpill(parts: {
 
   async function keepAtOnce(signal: Signal): Promise<Awaited<ReturnType<Holding['hold']>>> {
     const key = sourceKey(signal);
-    const ofSource = kept.get(key) ?? new Set<string>();
+    const ofSource = kept.get(key) ?? new Map<string, Promise<unknown>>();
     const digest = Buffer.from(signal.digest).toString('hex');
-    if (ofSource.has(digest)) return 'held';
+    const copy = ofSource.get(digest);
+    if (copy !== undefined) {
+      // Not before the first is durable.
+      await copy;
+      return 'held';
+    }
     const first = ofSource.size === 0;
     if (ofSource.size >= limits.perSource || (inAll >= limits.inAll && !first))
       return signal.meaning.role === 'technical' ? 'full' : 'not-held';
-    ofSource.add(digest);
+    const keeping = spill.keep({ ...signal, marks: [...signal.marks, 'unauthenticated'] });
+    ofSource.set(digest, keeping);
     kept.set(key, ofSource);
     inAll += 1;
     try {
-      await spill.keep({ ...signal, marks: [...signal.marks, 'unauthenticated'] });
+      await keeping;
       return 'held';
     } catch (error) {
+      // Once PostgreSQL is back nothing of it counts any more.
+      if (kept.get(key) === ofSource) inAll -= 1;
       ofSource.delete(digest);
-      inAll -= 1;
       throw error;
     }
   }

@@ -48,6 +48,8 @@ interface Waiting extends WaitingSignal {
   /** Not with the keeper now. */
   deferred: boolean;
   locked: boolean;
+  /** First by the lock of its household, and first by anything else: one says nothing about the other. */
+  lockedAt: Milliseconds | null;
   failedAt: Milliseconds | null;
 }
 
@@ -86,18 +88,18 @@ export function createWaitingSignals(parts: {
   function failed(one: Waiting, error: unknown): void {
     if (!waiting.has(one)) return;
     const now = clock.monotonic();
-    one.failedAt ??= now;
-    const span = now - one.failedAt;
     // It had a transaction of its own: trying again may take seconds each time.
     if (isFailing(error)) return lockedAway(one.key, takeOf(one.key));
     if (isLocked(error)) {
-      if (span >= LOCKED_AWAY_AFTER_MS) return lockedAway(one.key, takeOf(one.key));
+      one.lockedAt ??= now;
+      if (now - one.lockedAt >= LOCKED_AWAY_AFTER_MS) return lockedAway(one.key, takeOf(one.key));
       if (!locked.has(one.key) && locked.size < FEW_LOCKED) heard();
       one.deferred = true;
       lock(one);
       return;
     }
-    if (error instanceof CentreError && span < GIVEN_UP_AFTER_MS) {
+    one.failedAt ??= now;
+    if (error instanceof CentreError && now - one.failedAt < GIVEN_UP_AFTER_MS) {
       one.deferred = true;
       deferred += 1;
       unlock(one);
@@ -155,6 +157,7 @@ export function createWaitingSignals(parts: {
           key,
           deferred: later || deferred > 0 || behindLocked,
           locked: false,
+          lockedAt: null,
           failedAt: null,
           kept,
           failed: fail,

@@ -310,6 +310,32 @@ await t.test('the file: of a disk that hangs, what waits is refused after 5 s, a
   await again.log.stop();
 });
 
+await t.test('the file: of what waits for a slow disk it takes 16 MiB, and answers nothing before the disk', async (t) => {
+  const at = folder(t);
+  const file = await opened(at);
+  const letGo = await hang(t, at);
+  const PAYLOAD = 32 * 1024;
+  const answers: string[] = [];
+  const append = (): void =>
+    void file.log.append('signal', Buffer.alloc(PAYLOAD)).then(
+      () => answers.push('kept'),
+      (error: { fault: string }) => answers.push(error.fault),
+    );
+  const most = (16 * MB) / PAYLOAD;
+  for (let n = 0; n < most + 10; n++) append();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.ok(answers.length >= 10 && answers.length < 15, `${answers.length} refused`);
+  t.ok(answers.every((answer) => answer === 'broken'));
+  const refused = answers.length;
+  letGo();
+  await until('all are answered', () => answers.length === most + 10);
+  t.equal(answers.filter((answer) => answer === 'kept').length, most + 10 - refused, 'what was taken on is durable');
+  append();
+  await until('it takes again', () => answers.length === most + 11);
+  t.equal(answers.at(-1), 'kept');
+  await file.log.stop();
+});
+
 await t.test('the file: a disk that hangs does not keep the process from stopping', async (t) => {
   const at = folder(t);
   const time = new MovableClock();
@@ -980,6 +1006,44 @@ await t.test('what comes without credentials while PostgreSQL is away is kept at
   await t.rejects(hold(of('D')), { code: 'store-away' });
   state.broken = false;
   t.equal(await hold(of('D')), 'held');
+});
+
+await t.test('of two copies without credentials the second is answered when the first is durable, and refused with it', async (t) => {
+  const disk: ((works: boolean) => void)[] = [];
+  const away = (): CentreError => new CentreError('store-away', 'away');
+  const holder = holdingOrSpill({
+    holding: {} as unknown as Holding,
+    spill: {
+      keep: () =>
+        new Promise((resolve, reject) => disk.push((works) => (works ? resolve({ verdict: 'spilled', alarm: null }) : reject(away())))),
+      orAway: () => Promise.reject(away()),
+      storeAway: () => true,
+    },
+  });
+  const one = of('A');
+  const answers: string[] = [];
+  const hold = (): void =>
+    void holder.hold({ ...one, id: of('A').id }).then(
+      (held) => answers.push(held),
+      () => answers.push('refused'),
+    );
+  const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  for (const [works, answer] of [
+    [false, 'refused'],
+    [true, 'held'],
+  ] as const) {
+    hold();
+    await turns();
+    hold();
+    await turns();
+    t.same(answers.splice(0), [], 'neither before the disk has answered');
+    disk.splice(0).forEach((write) => write(works));
+    await turns();
+    t.same(answers.splice(0), [answer, answer]);
+  }
+  hold();
+  await turns();
+  t.same(answers, ['held'], 'what is durable is answered at once');
 });
 
 /** A client of the stream that reads only when it is told to. */
