@@ -6,7 +6,7 @@ import { type HealthCheck, readinessOf } from '../console/health-routes.ts';
 import { type CentreFigures, readFigures } from '../store/figures.ts';
 import type { Relay } from '../store/relay.ts';
 import { createWatchReports } from '../store/watch-reports.ts';
-import type { WatchReport } from '../watch/report.ts';
+import { AUDIT_PARTS, type WatchReport } from '../watch/report.ts';
 import { count, counts, gauge, gauges } from './measures.ts';
 import type { Stores } from './stores.ts';
 import type { WatchedTlsIdentity } from './tls.ts';
@@ -111,6 +111,11 @@ function measureWatch({ registry, stores, clock }: ProcessMeasures): void {
     registry,
     { name: 'audit_mended_total', help: 'What the auditor has mended since its start, by code', labels: ['code'] },
     audited('mended'),
+  );
+  gauges(registry, { name: 'audit_failing', help: '1 for each part of the audit that cannot be done now', labels: ['part'] }, () =>
+    told(({ name, detail: { failed } }) =>
+      name === 'audit' && Array.isArray(failed) ? AUDIT_PARTS.map((part) => [{ part }, failed.includes(part) ? 1 : 0] as const) : [],
+    ),
   );
   gauges(
     registry,

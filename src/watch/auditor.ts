@@ -7,7 +7,7 @@ import { createFindings } from './auditor-findings.ts';
 import type { AuditStore, Mender } from './auditor-store.ts';
 import { type Examined, verdictOn } from './auditor-verdict.ts';
 import { createWalk } from './auditor-walk.ts';
-import type { WatchReports } from './report.ts';
+import type { AuditPart, WatchReports } from './report.ts';
 
 const LOOK_EVERY_MS: Milliseconds = 1000;
 /** After such a pause (a store away, a process stopped, a start) what is late may be so because nobody could act. */
@@ -96,9 +96,9 @@ export function startAuditor({ store, mender, reports, clock, log }: AuditorPart
     await report(startedAt, ['look']).catch((fault: unknown) => log.debug('audit-not-told', { error: fault }));
   }
 
-  async function report(startedAt: Milliseconds, failures: readonly string[]): Promise<void> {
+  async function report(startedAt: Milliseconds, failures: readonly AuditPart[]): Promise<void> {
     const { fine, detail } = findings.report();
-    const notDone = [...failures, ...(walkFailed ? ['walk'] : [])];
+    const notDone: readonly AuditPart[] = [...failures, ...(walkFailed ? (['walk'] as const) : [])];
     const tookMs = Math.round(clock.monotonic() - startedAt);
     await reports.write({
       name: 'audit',

@@ -5,6 +5,10 @@ import type { Instant } from '../base/clock.ts';
 export const WATCH_NAMES = ['audit', 'canary-mqtt', 'canary-scaip'] as const;
 export type WatchName = (typeof WATCH_NAMES)[number];
 
+/** What the auditor does in each look; `failed` of its report names those that it could not do. */
+export const AUDIT_PARTS = ['look', 'walk'] as const;
+export type AuditPart = (typeof AUDIT_PARTS)[number];
+
 export interface WatchReport {
   readonly name: WatchName;
   /** When it was looked at last. */

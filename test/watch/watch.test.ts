@@ -193,6 +193,8 @@ await t.test(
       t.equal(figures.of('component_ok', { component: 'database' }), 1);
       t.equal(figures.of('build_info', { roles: 'intake,escalation,console,watch' }), 1);
       t.ok((figures.of('watch_report_age_seconds', { name: 'audit' }) ?? 99) < 10);
+      t.equal(figures.of('audit_failing', { part: 'look' }), 0);
+      t.equal(figures.of('audit_failing', { part: 'walk' }), 0);
       t.ok((figures.of('tls_certificate_expires_seconds') ?? 0) > 20 * 24 * 3600);
       t.notMatch(figures.text, /NJ-1103|Ødegård|operator2/, 'nothing of anybody');
     });
