@@ -1,6 +1,8 @@
 /** `npm run faults`: injects faults under load, compares the harness' books with the truth, prints one table. Exit code 1: a promise was broken. */
 import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { atTheEnd, carryOut } from './harness/scenario.ts';
 import { SCENARIOS } from './harness/scenarios.ts';
@@ -16,11 +18,13 @@ const USAGE = `npm run faults -- [options]
   --only a,b      these scenarios only (see --list)
   --rounds N      every fault N times, and the long spans (60 s away): with 29 there are about 1,000 kills
   --seed N        the same moments again
-  --json FILE     everything that was found
+  --json FILE     everything that was found; else it is kept in test/faults/results/<date>.json
   --logs DIR      what the processes said
   --list          the scenarios
 `;
 
+/** Where a run is kept that names no file, by its date. */
+const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 /** Lines on the screen about what is broken. */
 const SHOWN = 30;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -30,7 +34,7 @@ interface Wanted {
   readonly names: readonly string[];
   readonly rounds: number;
   readonly seed: number;
-  readonly json: string | null;
+  readonly json: string;
   readonly logs: string | null;
 }
 
@@ -61,8 +65,10 @@ function read(): Wanted | null {
     if (strange !== undefined) throw new Error(`There is no scenario "${strange}".`);
     const [rounds, seed] = [Number(values.rounds), Number(values.seed)];
     if (!(rounds >= 1) || !Number.isFinite(seed)) throw new Error('--rounds and --seed are numbers, rounds at least 1.');
+    const json = values.json ?? path.join(RESULTS, `${new Date().toISOString().replaceAll(':', '')}.json`);
+    mkdirSync(path.dirname(json), { recursive: true });
     if (values.logs !== undefined) mkdirSync(values.logs, { recursive: true });
-    return { names, rounds, seed, json: values.json ?? null, logs: values.logs ?? null };
+    return { names, rounds, seed, json, logs: values.logs ?? null };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     process.exitCode = 2;
@@ -93,8 +99,9 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
   say(`Told twice outside the points made for it: ${share}; ${heardTwice} through a gateway that knows its references.`);
   for (const one of summary.missed) say(`missed  ${one}`);
   for (const one of summary.broken.slice(0, SHOWN)) say(`BROKEN  ${one}`);
-  if (summary.broken.length > SHOWN) say(`BROKEN  and ${summary.broken.length - SHOWN} more (--json FILE has them all)`);
-  if (json !== null) writeReport(json, { seed, rounds }, results, power, summary);
+  if (summary.broken.length > SHOWN) say(`BROKEN  and ${summary.broken.length - SHOWN} more (all of them in the file)`);
+  writeReport(json, { seed, rounds }, results, power, summary);
+  say(`Kept in ${path.relative(process.cwd(), json)}`);
   return summary.broken.length === 0 ? 0 : 1;
 
   /** A runner that fails has not shown what it was to show; the table is printed all the same. */
@@ -117,7 +124,7 @@ async function run({ names, rounds, seed, json, logs }: Wanted): Promise<number>
         const result = await carryOut(scenario, house, load, rounds, random);
         done.push(result);
         // A run that is cut short has told what it found.
-        if (json !== null) writeReport(json, { seed, rounds }, done, [], summarise(done, [], tellingTwice));
+        writeReport(json, { seed, rounds }, done, [], summarise(done, [], tellingTwice));
         const verdict = result.broken.length > 0 ? 'BROKEN' : result.missed.length > 0 ? 'missed' : 'ok';
         say(`${verdict.padEnd(7)} ${result.name} (${result.seconds.toFixed(0)} s) ${result.broken[0] ?? result.missed[0] ?? ''}`);
       }

@@ -1,9 +1,8 @@
 /** Connections cut, silent, half-open and slow between any two; consoles that read slowly or not at all. */
-import type { Dice } from './random.ts';
-import { pick } from './random.ts';
+import { dealing, shuffled } from './random.ts';
 import { NOTICED } from './kills.ts';
 import { LATE_FAULT_MS, type Scenario } from './scenario.ts';
-import { BAD_WEATHER, type Way, type Weather } from './way.ts';
+import { BAD_WEATHER, type Way } from './way.ts';
 
 const SPELL_MS = { short: 2500, long: 10_000 };
 
@@ -38,7 +37,7 @@ const PAIRS: readonly Between[] = [
   { name: 'console-browser', about: 'a console process and its browsers', ways: both('console', 'browser') },
 ];
 
-/** Each kind of weather once in a round, on a way that the dice choose. */
+/** Each kind of weather once in a round; the ways take turns, in an order that the dice choose, over all rounds. */
 const between = ({ name, about, ways, explains = [], tellsTwice }: Between): Scenario => ({
   name: `between-${name}`,
   about: `cut, silent, half-open and 200 ms slow between ${about}`,
@@ -47,9 +46,10 @@ const between = ({ name, about, ways, explains = [], tellsTwice }: Between): Sce
   ...(tellsTwice === undefined ? {} : { tellsTwice }),
   async run({ house, rounds, random, pause, recovered }) {
     const seen: string[] = [];
+    const next = dealing(ways, random);
     for (let round = 0; round < Math.min(rounds, 10); round++) {
       for (const weather of shuffled(BAD_WEATHER, random)) {
-        const names = pick(ways, random);
+        const names = next();
         const chosen = names.map((one) => house.ways.get(one)).filter((way): way is Way => way !== undefined);
         seen.push(`${weather} ${names[0] ?? ''}`);
         for (const way of chosen) way.weather(weather);
@@ -61,12 +61,6 @@ const between = ({ name, about, ways, explains = [], tellsTwice }: Between): Sce
     return rounds > 1 ? undefined : { note: seen.join(', ') };
   },
 });
-
-const shuffled = (of: readonly Weather[], random: Dice): Weather[] =>
-  of
-    .map((weather) => ({ weather, at: random() }))
-    .toSorted((a, b) => a.at - b.at)
-    .map(({ weather }) => weather);
 
 export const slowConsole: Scenario = {
   name: 'slow-console',

@@ -13,6 +13,24 @@ export function dice(seed: number): Dice {
   };
 }
 
+/** In any order. */
+export const shuffled = <T>(of: readonly T[], random: Dice): T[] =>
+  of
+    .map((one) => ({ one, at: random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ one }) => one);
+
+/** @returns deals them out in any order, each once before any comes again */
+export function dealing<T>(of: readonly T[], random: Dice): () => T {
+  let left: T[] = [];
+  return () => {
+    if (left.length === 0) left = shuffled(of, random);
+    const one = left.pop();
+    if (one === undefined) throw new RangeError('nothing to deal out');
+    return one;
+  };
+}
+
 /** @throws RangeError when there is nothing to pick from */
 export function pick<T>(of: readonly T[], random: Dice): T {
   const one = of[Math.floor(random() * of.length)];

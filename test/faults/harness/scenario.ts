@@ -127,7 +127,11 @@ export async function carryOut(scenario: Scenario, house: House, load: Load, rou
 }
 
 /** Reads the truth until the books balance, or for as long as one may wait for that. What is doubled once stays so: waiting may close it. */
-async function settled(house: House, load: Load, period: Period): Promise<{ books: Books; truth: Truth }> {
+export async function settled(
+  house: Pick<House, 'ledger'> & { readonly stores: Pick<House['stores'], 'sql'>; readonly gateway: Pick<House['gateway'], 'messages'> },
+  load: Pick<Load, 'hold'>,
+  period: Period,
+): Promise<{ books: Books; truth: Truth }> {
   const began = performance.now();
   const doubled = new Set<string>();
   try {
@@ -162,7 +166,7 @@ function evidenceOf({ steps, notTold, lostOrders }: Books, { timeline }: Truth):
   return timeline.filter(({ alarm }) => few.has(alarm));
 }
 
-function brokenIn(books: Books): string[] {
+export function brokenIn(books: Books): string[] {
   const { lost, doubledAlarms, doubledMessages, steps, notTold, lostOrders } = books;
   const kinds: [string, readonly string[]][] = [
     ['lost', lost],

@@ -18,7 +18,7 @@ export const stoppedProcesses: Scenario = {
   lateMs: LATE_FAULT_MS,
   async run({ house, rounds, random, pause, recovered }) {
     for (let round = 0; round < Math.min(rounds, 4); round++) {
-      const stopped = ['intake', 'escalation', 'console'].map((role) => pick(house.of(role), random));
+      const stopped = ['intake', 'escalation', 'console', 'watch'].map((role) => pick(house.of(role), random));
       for (const member of stopped) member.signal('SIGSTOP');
       await pause(STOPPED_MS);
       for (const member of stopped) member.signal('SIGCONT');

@@ -6,20 +6,22 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { hostAndPort } from '../../../simulators/addresses.ts';
-import { type Books, compare } from './compare.ts';
+import { startSmsGateway } from '../../../simulators/sms-gateway.ts';
+import { RunningClock } from '../../../src/base/clock.ts';
 import { hastyConfiguration } from './configuration.ts';
-import type { House } from './house.ts';
+import { type House, storeFault } from './house.ts';
 import { Ledger } from './ledger.ts';
 import { type ErrorLine, Member } from './member.ts';
+import { Person } from './people.ts';
 import { until } from './probe.ts';
-import { LATE_FAULT_MS, type Scenario, type Told } from './scenario.ts';
-import { readTruth } from './truth.ts';
+import { LATE_FAULT_MS, type Scenario, type Told, brokenIn, settled } from './scenario.ts';
 import { type Door, MqttUnit, ScaipUnit, type Unit } from './units.ts';
 import { openDatagramWay, openWay } from './way.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TAG = 'v0.1.0';
 const START_WITHIN_MS = 90_000;
+const GRACE_MS = 3000;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const upgrade: Scenario = {
@@ -59,16 +61,19 @@ const DEVICES = { mqtt: ['NJ-1103-0001', 'NJ-1103-0002', 'NJ-1103-0004'], scaip:
 
 async function takeOver(house: House, folder: string): Promise<Told> {
   const ledger = new Ledger();
+  // Of its own: the house's alarms have the same numbers.
+  const gateway = await startSmsGateway({ port: 0, clock: new RunningClock() });
   const lines: ErrorLine[] = [];
   let running: Member | null = null;
+  const database = sqlOf(path.join(folder, 'data'));
   const version = (name: string, root: string): Member =>
     new Member({
       ...{ name, role: 'all', root, args: ['--demo', '--no-devices'], random: house.random, dataDir: path.join(folder, 'data') },
       env: {
         ...{ HTTP_PORT: '0', MQTT_PORT: '0', SIP_PORT: '0', LOG_LEVEL: 'warn' },
         CONFIG_DIR: hastyConfiguration(path.join(folder, `${name}-configuration`), path.join(root, 'config')),
-        SMS_GATEWAY_URL: house.gateway.url,
-        SMS_GATEWAY_TOKEN: house.gateway.token,
+        SMS_GATEWAY_URL: gateway.url,
+        SMS_GATEWAY_TOKEN: gateway.token,
       },
       errorLine: (line) => lines.push(line),
     });
@@ -96,18 +101,22 @@ async function takeOver(house: House, folder: string): Promise<Told> {
     const pressing = units.map((unit, n) => pressOn(unit, n, () => over));
     const count = (): number => ledger.of('acknowledged').length;
     await enough(`nothing is acknowledged by ${TAG}`, () => count() >= 30);
+    const claimed = await claimOne((running as Member | null)?.ready()?.http ?? '', ledger, database);
+    const gone = storeFault({ ledger }, 'postgres');
     await running!.end();
     const before = count();
     await run(version('new', ROOT));
+    gone.end();
     await enough('nothing is acknowledged after the upgrade', () => count() >= before + 30);
     over = true;
     await Promise.all(pressing);
     await Promise.all(units.map((unit) => unit.close()));
-    const books = await booksOf(path.join(folder, 'data'), ledger, house, since);
+    const stores = { sql: database };
+    const { books } = await settled({ ledger, gateway, stores }, { hold: () => undefined }, { entry: 0, since, graceMs: GRACE_MS });
     return {
-      note: `${before} acknowledged by ${TAG}, ${count() - before} after it`,
+      note: `${before} acknowledged by ${TAG}, ${count() - before} after it; alarm ${claimed} claimed before`,
       broken: [
-        ...faultsIn(books),
+        ...brokenIn(books),
         ...lines.filter(({ event }) => !upgrade.explains.includes(event)).map(({ event }) => `upgrade: ${event}`),
       ],
     };
@@ -115,6 +124,7 @@ async function takeOver(house: House, folder: string): Promise<Told> {
     over = true;
     await (running as Member | null)?.end();
     for (const way of ways) await way.stop();
+    await gateway.stop();
   }
 }
 
@@ -140,20 +150,32 @@ const enough = async (why: string, holds: () => boolean): Promise<void> => {
   if (!came) throw new Error(`${why}, or too little, within ${START_WITHIN_MS / 1000} s`);
 };
 
-async function booksOf(dataDir: string, ledger: Ledger, house: House, since: number): Promise<Books> {
-  const pool = new pg.Pool({ host: path.join(dataDir, 'run'), port: 5432, user: 'responssenter', database: 'responssenter', max: 2 });
-  pool.on('error', () => {});
-  try {
-    const sql = async <Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> =>
-      (await pool.query<Row>(text, values)).rows;
-    return compare(ledger, await readTruth({ sql }, since), house.gateway.messages(), { entry: 0, since, graceMs: 3000 });
-  } finally {
-    await pool.end();
+/** An operator of the old version takes an alarm; what became of that must stand in the timeline of the new one. @returns its number */
+async function claimOne(http: string, ledger: Ledger, database: Sql): Promise<string> {
+  const operator = new Person('operator', [http], ledger);
+  await operator.signIn();
+  const [alarm] = await database<{ number: string }>('select number::text from alarm where closed_at is null order by number limit 1');
+  const number = alarm?.number ?? '';
+  const end = performance.now() + START_WITHIN_MS;
+  for (const order of [{ command: 'claim' }, { command: 'note', text: 'Tatt før oppgraderingen.' }]) {
+    const answer = await operator.order(number, order, () => performance.now() > end);
+    if (answer?.status !== 200) throw new Error(`${TAG} refuses the command ${order.command}: ${answer?.status ?? 'no answer'}`);
   }
+  return number;
 }
 
-const faultsIn = ({ lost, doubledAlarms, doubledMessages, steps }: Books): string[] => [
-  ...lost.map((one) => `lost: ${one}`),
-  ...[...doubledAlarms, ...doubledMessages].map((one) => `doubled: ${one}`),
-  ...steps.doubled.map((one) => `step doubled: ${one}`),
-];
+type Sql = House['stores']['sql'];
+
+/** Past the centre, on the socket of its private server; a connection for each question, for the server goes with its version. */
+const sqlOf =
+  (dataDir: string): Sql =>
+  async <Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> => {
+    const client = new pg.Client({ host: path.join(dataDir, 'run'), port: 5432, user: 'responssenter', database: 'responssenter' });
+    client.on('error', () => {});
+    await client.connect();
+    try {
+      return (await client.query<Row>(text, [...values])).rows;
+    } finally {
+      await client.end();
+    }
+  };
