@@ -736,6 +736,28 @@ await t.test('provisional alarms: what is held, in which order, and what becomes
   const back = withProvisionalMessage(state, { ...whole, storeAway: false, since: null, alarms: [], names: {} });
   t.match(back, { away: false, returns: 1, since: null });
   t.equal(back.alarms.size, 0);
+  t.match(
+    noticesFor(back, new Map(), 'operator'),
+    [{ number: early(2).number, alarm: null, code: null }],
+    'what they had claimed is gone without a word: intake and console were started anew',
+  );
+  t.same(
+    noticesFor(back, new Map(), 'ola').map(({ number }) => number),
+    [early(4).number],
+  );
+  const theirs = view({ number: '9', claimedBy: 'operator', device: early(2).device, household: early(2).household });
+  t.same(noticesFor(back, new Map([['9', theirs]]), 'operator'), [], 'but an alarm from there is theirs');
+  const again = withProvisionalMessage(back, { type: 'provisional-alarm', alarm: shown(2, { claimedBy: 'operator' }), names: {} });
+  t.same(noticesFor(again, new Map(), 'operator'), [], 'shown again, nothing was lost');
+  t.match(
+    noticesFor(
+      withProvisionalMessage(again, { ...replayed, claim: { by: 'operator', result: 'refused', code: 'taken-by-another' } }),
+      new Map(),
+      'operator',
+    ),
+    [{ alarm: '9', code: 'taken-by-another' }],
+  );
+  t.same(withProvisionalMessage(again, { ...replayed, claim: { by: 'operator', result: 'done' } }).notices.length, 1, 'of the other');
 });
 
 await t.test('a centre that reads nothing says from when its board is', async (t) => {

@@ -61,8 +61,17 @@ function withWhole(state: ProvisionalState, message: ProvisionalMessage): Provis
   const { storeAway, since, unheard, more } = message;
   const alarms = message.alarms.filter(({ number }) => !state.became.has(number)).map((alarm) => [alarm.number, alarm] as const);
   const returns = state.away && !storeAway ? state.returns + 1 : state.returns;
-  return { ...state, away: storeAway, since, unheard, more, alarms: new Map(alarms), names: withNames(state, message.names), returns };
+  const shown = new Map(alarms);
+  // Claimed, and gone without a word: the console process was another meanwhile. Technical ones may only have been left out.
+  const silent = [...state.alarms.values()].filter(
+    ({ number, claimedBy, priority }) => claimedBy !== null && !shown.has(number) && (more === 0 || priority !== 'technical'),
+  );
+  const notices = silent.reduce((before, was) => withNotice(before, { number: was.number, was, alarm: null, code: null }), state.notices);
+  return { ...state, away: storeAway, since, unheard, more, alarms: shown, names: withNames(state, message.names), notices, returns };
 }
+
+const withNotice = (notices: readonly ClaimNotice[], notice: ClaimNotice): readonly ClaimNotice[] =>
+  [...notices.filter(({ number }) => number !== notice.number), notice].slice(-NOTICES_KEPT);
 
 function withReplayed(state: ProvisionalState, { number, alarm, claim }: ProvisionalReplayedMessage): ProvisionalState {
   const was = state.alarms.get(number) ?? null;
@@ -74,9 +83,9 @@ function withReplayed(state: ProvisionalState, { number, alarm, claim }: Provisi
     became.delete(oldest);
   }
   const next = { ...state, alarms, became };
-  if (claim?.result === 'done' || (claim === null && (was === null || was.claimedBy === null))) return next;
-  const notice: ClaimNotice = { number, was, alarm, code: claim?.code ?? null };
-  return { ...next, notices: [...state.notices.filter((one) => one.number !== number), notice].slice(-NOTICES_KEPT) };
+  if (claim?.result === 'done') return withoutNotice(next, number);
+  if (claim === null && (was === null || was.claimedBy === null)) return next;
+  return { ...next, notices: withNotice(state.notices, { number, was, alarm, code: claim?.code ?? null }) };
 }
 
 /** Folds one message in. */
@@ -100,10 +109,14 @@ export const withoutNotice = (state: ProvisionalState, number: string): Provisio
 });
 
 /** What this person must be told: refused claims, and those of which nobody knows, unless the alarm is theirs after all. */
-export function noticesFor({ notices }: ProvisionalState, open: ReadonlyMap<string, AlarmView>, me: string): ClaimNotice[] {
-  return notices.filter(({ code, was, alarm }) => {
+export function noticesFor({ notices, alarms }: ProvisionalState, open: ReadonlyMap<string, AlarmView>, me: string): ClaimNotice[] {
+  return notices.filter(({ number, code, was, alarm }) => {
     if (code !== null) return true;
-    return was?.claimedBy === me && (alarm === null || open.get(alarm)?.claimedBy !== me);
+    if (was?.claimedBy !== me || alarms.has(number)) return false;
+    if (alarm !== null) return open.get(alarm)?.claimedBy !== me;
+    // What it became is not known: a claimed alarm of theirs from the same place is it.
+    const placeOf = ({ household, device }: Pick<AlarmView, 'household' | 'device'>): string => household?.id ?? device;
+    return ![...open.values()].some((one) => one.claimedBy === me && placeOf(one) === placeOf(was));
   });
 }
 
