@@ -58,7 +58,8 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
     route({
       method: 'GET',
       path: '/api/v1/alarms/{number}',
-      summary: 'One alarm with its timeline; of a provisional number the alarm that it became, or what is known of it so far.',
+      summary:
+        'One alarm with its timeline (of one with more than 1,000 entries the first 50 and the newest 950); of a provisional number the alarm that it became, or what is known of it so far.',
       ok: { status: 200, schema: ALARM_OR_PROVISIONAL },
       problems: ['unknown-alarm'],
       async handle({ params: { number = '' } }, viewer) {
@@ -66,7 +67,9 @@ export function alarmRoutes(parts: AlarmRouteParts): Route[] {
         if (provisional !== null) return json({ provisional });
         const known = await numberOf(parts, number);
         const found = known === null ? null : await board.one(viewer, known);
-        return found === null ? unknownAlarm(number) : json({ ...found.alarm, timeline: found.timeline });
+        if (found === null) return unknownAlarm(number);
+        const { alarm, timeline, leftOut } = found;
+        return json({ ...alarm, timeline, ...(leftOut === 0 ? {} : { timelineLeftOut: leftOut }) });
       },
     }),
     route({

@@ -85,7 +85,11 @@ export const PROVISIONAL = z.object({
 });
 const STILL_PROVISIONAL = z.object({ provisional: PROVISIONAL });
 
-export const ALARM_WITH_TIMELINE = ALARM_VIEW.extend({ timeline: z.array(TIMELINE_VIEW) });
+export const ALARM_WITH_TIMELINE = ALARM_VIEW.extend({
+  timeline: z.array(TIMELINE_VIEW),
+  /** Of a very long timeline: entries between its beginning and the newest that are not given. */
+  timelineLeftOut: z.number().int().positive().optional(),
+});
 /** The alarm, or what it is as long as it is provisional. */
 export const ALARM_OR_PROVISIONAL = z.union([ALARM_WITH_TIMELINE, STILL_PROVISIONAL]);
 export const ORDERED = z.union([ALARM_VIEW, STILL_PROVISIONAL]);

@@ -34,6 +34,14 @@ export interface AlarmPage {
   readonly next: string | null;
 }
 
+export interface ToldAlarm {
+  readonly alarm: AlarmView;
+  /** In order; of a very long one how it began and the newest. */
+  readonly timeline: readonly TimelineView[];
+  /** Entries between those that are not given. */
+  readonly leftOut: number;
+}
+
 /** Everything here keeps to `sightOf` (people/access.ts): an alarm that the viewer may not see is as one that does not exist. */
 export interface Board {
   /** @throws CentreError store-away */
@@ -41,5 +49,5 @@ export interface Board {
   /** Null when the cursor is none of ours. @throws CentreError store-away */
   page(viewer: Viewer, request: PageRequest): Promise<AlarmPage | null>;
   /** Null when there is no such alarm for this viewer; any text may be asked for. @throws CentreError store-away */
-  one(viewer: Viewer, number: string): Promise<{ readonly alarm: AlarmView; readonly timeline: readonly TimelineView[] } | null>;
+  one(viewer: Viewer, number: string): Promise<ToldAlarm | null>;
 }

@@ -12,6 +12,9 @@ import type { Postgres } from './postgres.ts';
 
 const NUMBER = /^[1-9]\d{0,17}$/;
 const LONGEST_PAGE = 500;
+/** Of a timeline: how it began, and the newest. A device that repeats itself each second makes it hundreds of thousands long. */
+const TOLD_FIRST = 50;
+const TOLD_LAST = 950;
 
 /** The condition on the table `alarm` that agrees with `sightOf` (a test holds the two against each other). */
 function seen(viewer: Viewer, clock: Clock): RawBuilder<SqlBool> {
@@ -124,17 +127,19 @@ export function createBoard({ pg: { db }, clock, log }: { pg: Postgres; clock: C
           .execute();
         const alarm = viewsOfRows(rows, log)[0];
         if (alarm === undefined) return null;
-        const entries = await db
-          .selectFrom('timeline')
-          .select(['version', 'at', 'done_at', 'actor', 'event', 'arms'])
-          .where('alarm', '=', number)
-          .where('version', '<=', alarm.version)
+        const { version: newest } = alarm;
+        const told = db.selectFrom('timeline').select(['version', 'at', 'done_at', 'actor', 'event', 'arms']).where('alarm', '=', number);
+        const after = Math.max(TOLD_FIRST, newest - TOLD_LAST);
+        // Two ranges of the key, each read by itself.
+        const entries = await told
+          .where('version', '<=', Math.min(TOLD_FIRST, newest))
+          .unionAll(told.where('version', '>', after).where('version', '<=', newest))
           .orderBy('version')
           .execute();
         const timeline = entries.map(({ version, at, done_at, actor, event, arms }) =>
           timelineViewOf({ version, at: at.getTime(), doneAt: done_at?.getTime() ?? null, actor, event, arms } satisfies TimelineEntry),
         );
-        return { alarm, timeline };
+        return { alarm, timeline, leftOut: after - TOLD_FIRST };
       }),
   };
 }

@@ -73,7 +73,7 @@ import {
 } from '../../src/console/web/view/provisional.ts';
 import { PATTERNS, soundFor, soundNow } from '../../src/console/web/view/sounds.ts';
 import { inOrder } from '../../src/console/web/view/targets.ts';
-import { timelineLines } from '../../src/console/web/view/timeline.ts';
+import { entriesLeftOut, timelineLines } from '../../src/console/web/view/timeline.ts';
 import { mayOrder } from '../../src/people/access.ts';
 import { early } from '../support/direct.ts';
 import { KARI, LEDER, NATT, START, after, openedBy, recipient, signal, take } from '../support/alarms.ts';
@@ -658,6 +658,9 @@ await t.test('every event has a sentence that a layman can read', async (t) => {
       t.notMatch(text, /undefined|null|\[object|natt\b/, 'no code words, no account names');
     }
   }
+  t.equal(entriesLeftOut([]), 0);
+  t.equal(entriesLeftOut(timeline), 0);
+  t.equal(entriesLeftOut(timeline.toSpliced(1, 1)), 1, 'one between the first and the newest');
   const lines = timelineLines(timeline, nb.events, nb.parts, say);
   const [last] = lines;
   t.equal(last?.text, 'Lukket: Hjulpet over tale. Feil knapp');

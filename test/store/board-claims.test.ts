@@ -234,6 +234,34 @@ await t.test('a claim is kept while a socket is open, and returned 10 s after it
   t.equal(one?.alarm.attention.interrupted, true);
 });
 
+await t.test('of a very long timeline the beginning and the newest are told, and how many are not', async (t) => {
+  const number = await path.press('chatty');
+  const lengthen = async (to: number) => {
+    await stores.postgres.pool.query(
+      `insert into timeline (alarm, version, at, actor, event, arms)
+       select alarm, n, at, actor, '{"event":"noted","text":"x"}', '{}' from timeline,
+         generate_series((select max(version) + 1 from timeline where alarm = $1), $2::int) n where alarm = $1 and version = 1`,
+      [number, to],
+    );
+    await stores.postgres.pool.query(
+      `update alarm set version = $2, fold = jsonb_set(fold::jsonb, '{version}', to_jsonb($2::int)) where number = $1`,
+      [number, to],
+    );
+  };
+  const told = async () => {
+    const one = await board.one(ALL, number);
+    return { versions: one?.timeline.map(({ version }) => version) ?? [], leftOut: one?.leftOut };
+  };
+  const upTo = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_one, n) => from + n);
+  t.same(await told(), { versions: [1], leftOut: 0 });
+  await lengthen(60);
+  t.same(await told(), { versions: upTo(1, 60), leftOut: 0 });
+  await lengthen(1000);
+  t.same(await told(), { versions: upTo(1, 1000), leftOut: 0 });
+  await lengthen(1203);
+  t.same(await told(), { versions: [...upTo(1, 50), ...upTo(254, 1203)], leftOut: 203 });
+});
+
 await t.test('requests without a socket keep a claim too', async (t) => {
   const desk1 = claims([]);
   t.teardown(() => desk1.stop());

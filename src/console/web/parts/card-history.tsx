@@ -4,7 +4,7 @@ import { useMemo } from 'react';
 import type { AlarmView, TimelineView } from '../../../alarms/view.ts';
 import { dateOf, instantOf, sameDay, timeOfDay, whenText } from '../view/ages.ts';
 import { addressOf } from '../view/places.ts';
-import { timelineLines } from '../view/timeline.ts';
+import { entriesLeftOut, timelineLines } from '../view/timeline.ts';
 import { Box } from './card-facts.tsx';
 import { nameOf, sayFor, useApp, useNow } from './context.tsx';
 
@@ -67,12 +67,14 @@ export function Timeline({ timeline }: { readonly timeline: readonly TimelineVie
     [timeline, texts, app],
   );
   const now = app.clock.now();
+  const leftOut = timeline === null ? 0 : entriesLeftOut(timeline);
   return (
     <section className="box" aria-labelledby="card-timeline">
       <Heading level={3} data-size="2xs" id="card-timeline">
         {texts.card.timeline}
       </Heading>
       {lines === null && <p className="waiting">{texts.app.loading}</p>}
+      {leftOut > 0 && <p className="quiet">{texts.card.timelineLeftOut(leftOut)}</p>}
       {lines !== null && (
         <ol className="timeline" reversed>
           {lines.map((line) => (

@@ -405,6 +405,7 @@ export const en: Texts = {
     earlierOlder: 'Older',
     earlierNone: 'No earlier alarms',
     timeline: 'Timeline',
+    timelineLeftOut: (count) => `The timeline is long: ${count} entries between the first and the newest are not shown.`,
     device: 'Device',
     trigger: 'Trigger',
     triggers: 'Triggers',

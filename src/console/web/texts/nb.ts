@@ -404,6 +404,7 @@ export const nb = {
     earlierOlder: 'Eldre',
     earlierNone: 'Ingen tidligere alarmer',
     timeline: 'Hendelseslogg',
+    timelineLeftOut: (count: number) => `Hendelsesloggen er lang: ${count} hendelser mellom de første og de nyeste vises ikke.`,
     device: 'Enhet',
     trigger: 'Utløser',
     triggers: 'Utløsere',

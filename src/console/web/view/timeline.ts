@@ -56,6 +56,10 @@ export interface TimelineLine {
 
 export type CentreParts = Readonly<Record<Extract<Actor, { type: 'centre' }>['part'], string>>;
 
+/** How many entries there are beside those that were given: they are numbered from one. */
+export const entriesLeftOut = (timeline: readonly TimelineView[]): number =>
+  Math.max(0, ...timeline.map(({ version }) => version)) - timeline.length;
+
 /** One sentence per entry, the newest first. */
 export function timelineLines(timeline: readonly TimelineView[], sentences: EventSentences, parts: CentreParts, say: Say): TimelineLine[] {
   return timeline.map((entry) => lineOf(entry, sentences, parts, say)).toSorted((a, b) => b.version - a.version);
