@@ -17,7 +17,7 @@ import { type Stores, openStores } from './app/stores.ts';
 import { openTlsIdentity } from './app/tls.ts';
 import { startWatch } from './app/watch.ts';
 import { watchBeside } from './app/watch-process.ts';
-import { type Clock, RunningClock } from './base/clock.ts';
+import { type Clock, type Milliseconds, RunningClock, sleep } from './base/clock.ts';
 import { CentreError } from './base/errors.ts';
 import { type Random, receiptId, systemRandom } from './base/ids.ts';
 import type { Log } from './base/log.ts';
@@ -73,14 +73,24 @@ export interface RunningCentre {
   stop(): Promise<void>;
 }
 
+/** Before a start that PostgreSQL left in its midst is begun anew. */
+const BEGIN_ANEW_MS: Milliseconds = 500;
+
 /** @throws CentreError with one sentence that says what is wrong; nothing is left half started */
 export async function startCentre(options: CentreOptions): Promise<RunningCentre> {
-  const cleanUp = createCleanUp(options.log);
-  try {
-    return await start(options, cleanUp);
-  } catch (error) {
-    await cleanUp.run();
-    throw error;
+  const { log, stopping } = options;
+  for (;;) {
+    const cleanUp = createCleanUp(log);
+    try {
+      return await start(options, cleanUp);
+    } catch (error) {
+      await cleanUp.run();
+      // It was there when the start began: an outage, which the next try waits for as far as it may.
+      const isOutage = error instanceof CentreError && error.code === 'store-away';
+      if (!isOutage || stopping === undefined || stopping.aborted) throw error;
+      log.warn('start-begun-anew', { error });
+      await sleep(new RunningClock(), BEGIN_ANEW_MS);
+    }
   }
 }
 

@@ -68,11 +68,13 @@ async function openDatabaseAt(parts: StoreParts): Promise<Pick<Stores, 'postgres
   const postgres = openPostgres(url, log);
   cleanUp.add('database-connections', () => postgres.stop());
   const remembers = settings.DATABASE_URL !== undefined && stopping !== undefined;
-  if (remembers && (await isKnownDatabase(dataDir, url))) await awaited(postgres, stopping, log);
+  const known = remembers && (await isKnownDatabase(dataDir, url));
+  if (known) await awaited(postgres, stopping, log);
   else await reachable(postgres, patience(DATABASE_PATIENCE_MS));
   await migrate(postgres.pool, log);
   await continueTime(postgres, clock);
-  if (remembers) await rememberDatabase(dataDir, url);
+  // Without it the next start in an outage would not wait: no reason not to start now.
+  if (remembers && !known) await rememberDatabase(dataDir, url).catch((error: unknown) => log.warn('database-not-remembered', { error }));
   return { postgres, databaseUrl: url };
 }
 

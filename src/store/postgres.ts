@@ -5,8 +5,11 @@ import { CentreError, systemCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Database } from './schema.ts';
 
-/** A stopped process must not hold the others (design § 2, One lock per alarm). */
-const TIMEOUTS = '-c lock_timeout=1000 -c statement_timeout=3000 -c idle_in_transaction_session_timeout=2000';
+/**
+ * A stopped process must not hold the others (design § 2, One lock per alarm). A database of somebody else's may compile what
+ * looks expensive to its planner: that takes longer than any statement of ours.
+ */
+const SETTINGS = '-c lock_timeout=1000 -c statement_timeout=3000 -c idle_in_transaction_session_timeout=2000 -c jit=off';
 
 /** Longer than any statement may take: an answer that has not come by then will not come on this connection. */
 const QUERY_TIMEOUT_MS = 4000;
@@ -26,7 +29,7 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
-    options: TIMEOUTS,
+    options: SETTINGS,
     connectionTimeoutMillis: 2000,
     // `statement_timeout` is the server's: of a server whose host is gone nobody hears it.
     query_timeout: QUERY_TIMEOUT_MS,
@@ -57,8 +60,11 @@ export function openPostgres(url: string, log: Log, size = 16): Postgres {
   };
 }
 
-/** SQLSTATE classes and driver codes of a store that is away, starting, stopping, closed to connections, full or out of them. */
-const AWAY = /^(08|53|57P|58|25006$|55000$|25P0[2-4]$|ECONN|EPIPE|ETIMEDOUT|ENOENT|EAI_|EHOSTUNREACH|ENETUNREACH)/;
+/**
+ * SQLSTATE classes of a store that is away, starting, stopping, closed to connections, full or out of them; and whatever the
+ * system, the resolver of names or TLS say on the way to it.
+ */
+const AWAY = /^(08|53|57P|58|25006$|55000$|25P0[2-4]$|E(?!RR_)[A-Z]|ERR_(TLS|SSL|SOCKET)_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
 /** Internal conflicts that are retried unseen: deadlock, serialization, lock timeout, a row that somebody else made first. */
 const CONFLICT = /^(40|55P03$|57014$|23505$)/;
 

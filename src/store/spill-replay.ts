@@ -22,9 +22,11 @@ export function createSpillStore(postgres: Postgres): SpillStore {
       }
     },
     async name(aliases) {
-      if (aliases.length === 0) return;
-      const claims = aliases.map(({ claim }) => (claim === null ? null : JSON.stringify(claim)));
-      await rowsOf(postgres, NAME, [aliases.map(({ number }) => number), aliases.map(({ alarm }) => alarm), claims]);
+      // A signal may have been spilled twice, and a statement may change a row but once.
+      const each = [...new Map(aliases.map((one) => [one.number, one])).values()];
+      if (each.length === 0) return;
+      const claims = each.map(({ claim }) => (claim === null ? null : JSON.stringify(claim)));
+      await rowsOf(postgres, NAME, [each.map(({ number }) => number), each.map(({ alarm }) => alarm), claims]);
     },
     async aliasOf(number) {
       return (await aliasesOf(postgres, [number])).get(number) ?? null;

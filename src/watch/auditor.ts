@@ -78,9 +78,9 @@ export function startAuditor({ store, mender, reports, clock, log }: AuditorPart
       const look = await store.look(now);
       for (const suspicion of findings.take('tables', overdueIn(look, now, seeingSince))) mend(suspicion, look);
       await walked(look, now);
+      // What the walk took, or a report that could not be written, is no time in which nobody could act.
+      sawAt = clock.monotonic();
       await report(startedAt, []);
-      // What a walk that was cut off took is no time in which nobody could act.
-      sawAt = walkFailed ? clock.monotonic() : startedAt;
       if (failing !== null) log.info('audit-back');
       failing = null;
     } catch (error) {

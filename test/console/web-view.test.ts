@@ -750,6 +750,8 @@ await t.test('provisional alarms: what is held, in which order, and what becomes
   );
   const theirs = view({ number: '9', claimedBy: 'operator', device: early(2).device, household: early(2).household });
   t.same(noticesFor(back, new Map([['9', theirs]]), 'operator'), [], 'but an alarm from there is theirs');
+  const technical = new Map([['9', { ...theirs, priority: 'technical' as const }]]);
+  t.equal(noticesFor(back, technical, 'operator').length, 1, 'a technical one from there says nothing about a call for help');
   const again = withProvisionalMessage(back, { type: 'provisional-alarm', alarm: shown(2, { claimedBy: 'operator' }), names: {} });
   t.same(noticesFor(again, new Map(), 'operator'), [], 'shown again, nothing was lost');
   t.match(

@@ -303,6 +303,16 @@ await t.test(
     t.ok(await device.press('{"id":"c0","type":"fall"}'), 'a device that sends again what was acknowledged');
     t.equal((await database.rows(`${alarmRows} where s.message_id = 'c0' and s.verdict <> 'duplicate'`)).length, 1);
     t.equal((await centre.stop()).code, 0);
+
+    // It answers, and then does not: as if it had gone away in the midst of the start.
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    await holder.query('begin; lock table alarm, signal, timeline, device in access exclusive mode');
+    const again = spawnCentre(t, { env, dataDir });
+    await until('the start is begun anew', () => again.output().includes('start-begun-anew'), 30_000);
+    await holder.end();
+    await again.whenReady();
+    t.equal((await again.stop()).code, 0);
   },
 );
 

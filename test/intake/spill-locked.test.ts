@@ -267,6 +267,24 @@ await t.test('households at which PostgreSQL fails while it serves others: repla
   await run.spill.stop();
 });
 
+await t.test('a signal that was spilled twice is taken over once, and what is behind it too', async (t) => {
+  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'spill-twice-')), 'spill');
+  t.teardown(() => rmSync(path.dirname(folder), { recursive: true, force: true }));
+  const [twice, behind] = [of(33), of(34)];
+  const before = await openSpillFile({ folder, maxBytes: 4_000_000, clock, log: SILENT });
+  for (const one of [twice, twice, behind]) await before.log.append('signal', encodeSignal(one));
+  await before.log.stop();
+  const run = await begin(folder);
+  await until('all is taken over', () => run.spill.counts().mode === 'live' && run.spill.counts().signals === 0);
+  const { rows } = await pool.query('select id from signal where id = any($1::uuid[])', [[twice.id, behind.id]]);
+  t.equal(rows.length, 2);
+  const aliases = await pool.query('select alias from alarm_alias where alias = any($1::text[])', [
+    [twice, behind].map(({ id }) => provisionalNumber(id)),
+  ]);
+  t.equal(aliases.rows.length, 2);
+  await run.spill.stop();
+});
+
 await t.test('a row of an earlier signal that cannot be read keeps only its household in the spill', async (t) => {
   const folder = path.join(mkdtempSync(path.join(tmpdir(), 'spill-failing-')), 'spill');
   t.teardown(() => rmSync(path.dirname(folder), { recursive: true, force: true }));

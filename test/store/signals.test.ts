@@ -14,7 +14,7 @@ import { createKeeper } from '../../src/intake/keep.ts';
 import { createAlarmStore } from '../../src/store/alarm-store.ts';
 import { arrayLiteral, bigints, byteStrings, instants, jsons, texts } from '../../src/store/binary-arrays.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { openPostgres } from '../../src/store/postgres.ts';
+import { openPostgres, storeFault } from '../../src/store/postgres.ts';
 import { createSignalStore } from '../../src/store/signal-store.ts';
 import { inTransaction } from '../../src/store/transaction.ts';
 import { DISPATCH, KARI, LEDER, NATT, OLA, ladderFor, signal } from '../support/alarms.ts';
@@ -64,6 +64,22 @@ async function opens(household: string): Promise<string> {
   return alarm;
 }
 const rows = async (sql: string) => (await postgres.pool.query(sql)).rows as Record<string, unknown>[];
+
+await t.test('what the way to PostgreSQL says is no fault of a signal', (t) => {
+  const faultOf = (code: string): string => storeFault(Object.assign(new Error(code), { code }));
+  const system = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EMFILE', 'EHOSTDOWN', 'EPROTO', 'ENETDOWN', 'EACCES'];
+  const tls = [
+    'CERT_HAS_EXPIRED',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'ERR_SSL_WRONG_VERSION_NUMBER',
+  ];
+  for (const code of [...system, ...tls, '08006', '53300', '57P03']) t.equal(faultOf(code), 'away', code);
+  for (const code of ['40P01', '55P03', '57014', '23505']) t.equal(faultOf(code), 'conflict', code);
+  for (const code of ['22021', '23514', '54000', '42703', 'ERR_INVALID_ARG_TYPE']) t.equal(faultOf(code), 'refused', code);
+  t.end();
+});
 
 await t.test('the signal, its alarm, timeline, deadline and outbox are one transaction', async (t) => {
   const { verdict, alarm: number } = await keeper.keep(fresh('h1'));

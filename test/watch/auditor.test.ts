@@ -415,13 +415,19 @@ async function plantLong(number: string, entries: number): Promise<void> {
   ]);
 }
 /** The stores with one statement of the auditor's put in another's place, while it is given. */
-function withStatement(replaced: { is: (text: string) => boolean; by: string | null; asked: number }): Postgres {
+interface Replaced {
+  readonly is: (text: string) => boolean;
+  by: string | ((given: { text: string }) => Promise<unknown>) | null;
+  asked: number;
+}
+
+function withStatement(replaced: Replaced): Postgres {
   const pool = Object.create(postgres.pool, {
     query: {
       value: (given: { text: string }) => {
         if (replaced.by === null || !replaced.is(given.text)) return postgres.pool.query(given);
         replaced.asked += 1;
-        return postgres.pool.query(replaced.by);
+        return typeof replaced.by === 'string' ? postgres.pool.query(replaced.by) : replaced.by(given);
       },
     },
   }) as Postgres['pool'];
@@ -499,7 +505,7 @@ await t.test('timelines that cannot be read keep nothing else from being found a
   await people();
   const [late, forgotten] = [await press('late'), await press('forgotten')];
   // Longer than a statement may take: PostgreSQL cuts it off.
-  const replaced = { is: (text: string) => text === EXAMINE, by: 'select pg_sleep(20)' as string | null, asked: 0 };
+  const replaced = { is: (text: string) => text === EXAMINE, by: 'select pg_sleep(20)', asked: 0 } as Replaced;
   const watch = watching(t, withStatement(replaced));
   await until('it was cut off', () => watch.said('audit-walk-failed').length === 1, 15_000);
   await until('the report says so', async () => (await audited())?.fine === false);
@@ -516,10 +522,30 @@ await t.test('timelines that cannot be read keep nothing else from being found a
   await until('the report says so', async () => String((await audited())?.detail['failed']) === '');
 });
 
+await t.test('a walk that takes long, and is not cut off, hides nothing', async (t) => {
+  await stores.empty();
+  await people();
+  const late = await press('slow');
+  const slow: Replaced = {
+    is: (text) => text === EXAMINE,
+    async by(given) {
+      // Together longer than the auditor may be blind, each shorter than a statement may take.
+      await sql('select pg_sleep(0.8)');
+      return postgres.pool.query({ ...given, text: `${EXAMINE} and (select pg_sleep(2.6)) is not null` });
+    },
+    asked: 0,
+  };
+  const watch = watching(t, withStatement(slow));
+  await until('it has looked twice', () => slow.asked >= 2, 15_000);
+  await plantOverdue(late, 'unclaimed', '1 min');
+  await until('it is found and mended', () => watch.said('audit-mended').includes(`deadline-overdue ${late}`), 30_000);
+  t.same(watch.said('audit-walk-failed'), []);
+});
+
 await t.test('a look that fails is said when it begins and when it is over', async (t) => {
   await stores.empty();
   await people();
-  const replaced = { is: (text: string) => text.includes('from held_signal'), by: 'select no_such_column' as string | null, asked: 0 };
+  const replaced = { is: (text: string) => text.includes('from held_signal'), by: 'select no_such_column', asked: 0 } as Replaced;
   const watch = watching(t, withStatement(replaced));
   await until('it failed three times', () => replaced.asked >= 3, 15_000);
   t.equal(watch.said('audit-failed').length, 1, 'one line');

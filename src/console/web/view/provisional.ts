@@ -114,9 +114,11 @@ export function noticesFor({ notices, alarms }: ProvisionalState, open: Readonly
     if (code !== null) return true;
     if (was?.claimedBy !== me || alarms.has(number)) return false;
     if (alarm !== null) return open.get(alarm)?.claimedBy !== me;
-    // What it became is not known: a claimed alarm of theirs from the same place is it.
+    // What it became is not known: a claimed alarm of theirs of that sort from the same place is it.
     const placeOf = ({ household, device }: Pick<AlarmView, 'household' | 'device'>): string => household?.id ?? device;
-    return ![...open.values()].some((one) => one.claimedBy === me && placeOf(one) === placeOf(was));
+    const isOfItsSort = ({ priority }: Pick<AlarmView, 'priority'>): boolean =>
+      (priority === 'technical') === (was.priority === 'technical');
+    return ![...open.values()].some((one) => one.claimedBy === me && isOfItsSort(one) && placeOf(one) === placeOf(was));
   });
 }
 
