@@ -22,6 +22,8 @@ const CANARY_DEAD_MS: Milliseconds = 6000;
 /** BullMQ waits for a connection as long as it takes; those who add do not. */
 const ANSWER_WITHIN_MS: Milliseconds = 2000;
 const CLOSE_WITHIN_MS: Milliseconds = 2000;
+/** A connection on which nothing comes for so long, though it was asked, is made anew: the far side may be gone without a word. */
+const SILENCE_MS: Milliseconds = 2000;
 
 export interface AskQueueParts {
   /** `redis://…`, `rediss://…` or the path of a unix socket. */
@@ -139,7 +141,7 @@ export function openAskQueue({ url, clock, log, work }: AskQueueParts): AskQueue
       connections.push(connection);
       return connection;
     };
-    const adding = connect({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 1000 });
+    const adding = connect({ enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 1000, socketTimeout: SILENCE_MS });
     const working = connect({ maxRetriesPerRequest: null });
     const queueOf = (urgency: Urgency): Queue<AskJob> => {
       const queue = new Queue<AskJob>(`asks-${urgency}`, {
